@@ -1,0 +1,78 @@
+"""Checked reads for parsers: untrusted bytes in, typed values or ``MalformedFileError`` out."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from scanner.errors import MalformedFileError
+from scanner.ports import LayerFile
+
+
+def read_text(file: LayerFile) -> str:
+    """Return the file as UTF-8 text, a byte order mark removed.
+
+    Raises:
+        MalformedFileError: not UTF-8.
+    """
+    try:
+        return file.data[:].decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MalformedFileError(file.path, f"not UTF-8 at byte {error.start}") from error
+
+
+def read_json(file: LayerFile) -> Any:
+    """Return the file's JSON value.
+
+    Raises:
+        MalformedFileError: not UTF-8, not JSON, nested too deep, or a number too long to hold.
+    """
+    text = read_text(file)
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise MalformedFileError(file.path, "nested too deep") from error
+    except ValueError as error:
+        raise MalformedFileError(file.path, f"not JSON: {error}"[:200]) from error
+
+
+def read_toml(file: LayerFile) -> dict[str, Any]:
+    """Return the file's TOML table; raises like :func:`read_json`."""
+    text_ = read_text(file)
+    try:
+        return tomllib.loads(text_)
+    except RecursionError as error:
+        raise MalformedFileError(file.path, "nested too deep") from error
+    except ValueError as error:
+        raise MalformedFileError(file.path, f"not TOML: {error}"[:200]) from error
+
+
+def table(value: object, *, path: str, what: str = "document") -> Mapping[str, Any]:
+    """Return ``value`` if it is a table.
+
+    Raises:
+        MalformedFileError: it is anything else.
+    """
+    if not isinstance(value, dict):
+        raise MalformedFileError(path, f"{what}: expected a table, got {type(value).__name__}")
+    return value
+
+
+def text(values: Mapping[str, Any], key: str, *, path: str) -> str:
+    """Return the non-empty string at ``key``.
+
+    Raises:
+        MalformedFileError: missing, empty, or not a string.
+    """
+    value = values.get(key)
+    if not isinstance(value, str) or not value:
+        raise MalformedFileError(path, f"{key}: expected a string")
+    return value
+
+
+def optional_text(values: Mapping[str, Any], key: str) -> str:
+    """Return the string at ``key``, or an empty one where it is missing or something else."""
+    value = values.get(key)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,1 @@
+"""The image config and dangerous entries. One file per check family."""

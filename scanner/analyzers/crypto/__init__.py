@@ -1,0 +1,1 @@
+"""Weak cryptography: keys, certificates, library versions, settings. One file per check family."""

@@ -1,0 +1,1 @@
+"""Credentials: the rule engine; the rules are data in ``rules/*.toml``."""

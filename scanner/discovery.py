@@ -1,0 +1,93 @@
+"""Find plug-ins by walking their packages: adding a leaf edits no list."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import pkgutil
+from functools import cache
+from typing import TypeVar, cast
+
+from scanner.ports.analyzer import (
+    Analyzer,
+    EntryAnalyzer,
+    FileAnalyzer,
+    ImageAnalyzer,
+    PatternAnalyzer,
+)
+from scanner.ports.limits import Limits
+from scanner.ports.report import ReportFormat
+from scanner.ports.source import SourceFactory
+
+_ANALYZER_PACKAGES = (
+    "scanner.analyzers.packages",
+    "scanner.analyzers.secrets",
+    "scanner.analyzers.crypto",
+    "scanner.analyzers.config",
+)
+_ENGINE_VERSION = 1
+"""Rises when the engine (not an analyzer) would give another layer report for the same bytes."""
+
+T = TypeVar("T")
+
+
+def _exports(package: str, name: str, kind: type[T] | tuple[type[T], ...]) -> list[T]:
+    """Return ``name`` of every module in ``package`` that does not start with an underscore, by module name."""
+    found: list[T] = []
+    root = importlib.import_module(package)
+    for info in sorted(pkgutil.iter_modules(root.__path__), key=lambda i: i.name):
+        if info.name.startswith("_") or info.ispkg:
+            continue
+        module = importlib.import_module(f"{package}.{info.name}")
+        value = getattr(module, name, None)
+        values = value if isinstance(value, tuple) else (value,)
+        for one in values:
+            if not isinstance(one, kind):
+                message = f"{module.__name__}.{name}: {one!r} is not a {kind}"
+                raise TypeError(message)
+            found.append(one)
+    return found
+
+
+@cache
+def analyzers() -> tuple[Analyzer, ...]:
+    """Return every analyzer, sorted by name.
+
+    Raises:
+        TypeError: a leaf without ``ANALYZERS``, or two analyzers of one name.
+    """
+    kinds: tuple[type, ...] = (FileAnalyzer, PatternAnalyzer, EntryAnalyzer, ImageAnalyzer)
+    found = [
+        cast("Analyzer", a)
+        for package in _ANALYZER_PACKAGES
+        for a in _exports(package, "ANALYZERS", kinds)
+    ]
+    found.sort(key=lambda a: a.name)
+    names = [a.name for a in found]
+    if len(set(names)) != len(names):
+        message = f"analyzers with the same name: {sorted(n for n in names if names.count(n) > 1)}"
+        raise TypeError(message)
+    return tuple(found)
+
+
+@cache
+def report_formats() -> dict[str, ReportFormat]:
+    """Return every report format by name."""
+    return {f.name: f for f in _exports("scanner.reports", "FORMAT", ReportFormat)}
+
+
+@cache
+def source_factories() -> tuple[SourceFactory, ...]:
+    """Return every source factory in the order in which they are asked."""
+    return tuple(
+        sorted(_exports("scanner.sources", "SOURCE", SourceFactory), key=lambda s: s.order)
+    )
+
+
+def fingerprint_of_analyzers(chosen: tuple[Analyzer, ...], limits: Limits) -> str:
+    """Return 16 hex digits that change whenever a report for the same bytes could change."""
+    state = hashlib.sha256(f"engine {_ENGINE_VERSION} {limits!r}".encode())
+    for one in chosen:
+        revision = getattr(one, "revision", "")
+        state.update(f"\0{one.name} {one.version} {revision}".encode())
+    return state.hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""The hot path: inflate, tar walk, pattern stream, whiteout merge. Nothing else."""

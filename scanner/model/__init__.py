@@ -1,0 +1,48 @@
+"""The frozen nouns every other package speaks in. No I/O."""
+
+from scanner.model.digest import DiffID, Digest, digest_of, parse_diff_id, parse_digest
+from scanner.model.finding import Finding, Kind, Severity
+from scanner.model.kept import Kept, OwnedFiles
+from scanner.model.oci import Descriptor, HistoryEntry, ImageConfig, Index, Manifest, Platform
+from scanner.model.package import Distribution, Package
+from scanner.model.report import (
+    Coverage,
+    FileIssue,
+    ImageReport,
+    LayerReport,
+    LayerSummary,
+    LayerTree,
+    LimitHit,
+    ScanReport,
+    ScanState,
+)
+
+__all__ = [
+    "Coverage",
+    "Descriptor",
+    "DiffID",
+    "Digest",
+    "Distribution",
+    "FileIssue",
+    "Finding",
+    "HistoryEntry",
+    "ImageConfig",
+    "ImageReport",
+    "Index",
+    "Kept",
+    "Kind",
+    "LayerReport",
+    "LayerSummary",
+    "LayerTree",
+    "LimitHit",
+    "Manifest",
+    "OwnedFiles",
+    "Package",
+    "Platform",
+    "ScanReport",
+    "ScanState",
+    "Severity",
+    "digest_of",
+    "parse_diff_id",
+    "parse_digest",
+]

@@ -1,0 +1,1 @@
+"""Scan one image: resolve, extract, merge, report. One step per file."""
