@@ -28,10 +28,17 @@ _ANALYZER_PACKAGES = (
 _ENGINE_VERSION = 1
 """Rises when the engine (not an analyzer) would give another layer report for the same bytes."""
 
+_ANALYZER_KINDS: tuple[type[object], ...] = (
+    FileAnalyzer,
+    PatternAnalyzer,
+    EntryAnalyzer,
+    ImageAnalyzer,
+)
+
 T = TypeVar("T")
 
 
-def _exports(package: str, name: str, kind: type[T] | tuple[type[T], ...]) -> list[T]:
+def _exports(package: str, name: str, *kinds: type[T]) -> list[T]:
     """Return ``name`` of every module in ``package`` that does not start with an underscore, by module name."""
     found: list[T] = []
     root = importlib.import_module(package)
@@ -42,8 +49,8 @@ def _exports(package: str, name: str, kind: type[T] | tuple[type[T], ...]) -> li
         value = getattr(module, name, None)
         values = value if isinstance(value, tuple) else (value,)
         for one in values:
-            if not isinstance(one, kind):
-                message = f"{module.__name__}.{name}: {one!r} is not a {kind}"
+            if not isinstance(one, kinds):
+                message = f"{module.__name__}.{name}: {one!r} is not one of {kinds}"
                 raise TypeError(message)
             found.append(one)
     return found
@@ -56,12 +63,9 @@ def analyzers() -> tuple[Analyzer, ...]:
     Raises:
         TypeError: a leaf without ``ANALYZERS``, or two analyzers of one name.
     """
-    kinds: tuple[type, ...] = (FileAnalyzer, PatternAnalyzer, EntryAnalyzer, ImageAnalyzer)
-    found = [
-        cast("Analyzer", a)
-        for package in _ANALYZER_PACKAGES
-        for a in _exports(package, "ANALYZERS", kinds)
-    ]
+    found: list[Analyzer] = []
+    for package in _ANALYZER_PACKAGES:
+        found += cast("list[Analyzer]", _exports(package, "ANALYZERS", *_ANALYZER_KINDS))
     found.sort(key=lambda a: a.name)
     names = [a.name for a in found]
     if len(set(names)) != len(names):
