@@ -37,6 +37,9 @@ class ImageSource(Protocol):
     blobs_by_diff_id: bool
     """Layers are addressed by the digest of their *uncompressed* bytes (classic docker archive, rootfs
     directory), so the digest of what ``open_blob`` gives can't be checked, the diff_id can."""
+    cacheable: bool
+    """The same digest always stands for the same bytes, so reports may be stored under it. False for a
+    rootfs directory, whose content is only known while it is read."""
 
     def root(self) -> tuple[Descriptor, bytes]:
         """Return what the reference names: descriptor and raw bytes of a manifest or index, digest checked."""
