@@ -14,7 +14,7 @@ _LINKS_COUNT = 40
 class StillImage:
     """Config, visible packages and kept files as given; ``symlinks`` maps a path to its target as written."""
 
-    config: ImageConfig = ImageConfig()
+    config: ImageConfig = field(default_factory=ImageConfig)
     packages: Sequence[Package] = ()
     files: Sequence[Kept] = ()
     symlinks: Mapping[str, str] = field(default_factory=dict)
