@@ -15,6 +15,8 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     version: str = ""
     """``VERSION_ID``, or what stands in for it (Debian testing: empty; see ``codename``)."""
     codename: str = ""
+    point_release: str = ""
+    """Finer than ``version``, from the distribution's release file (Debian 12.5, CentOS 7.9.2009)."""
     name: str = ""
     """``PRETTY_NAME``."""
     id_like: tuple[str, ...] = ()
