@@ -5,6 +5,12 @@ from scanner.model.finding import Finding, Kind, Severity
 from scanner.model.kept import Kept, OwnedFiles
 from scanner.model.oci import Descriptor, HistoryEntry, ImageConfig, Index, Manifest, Platform
 from scanner.model.package import Distribution, Package
+from scanner.model.reference import (
+    Reference,
+    normalise_platform,
+    parse_platform,
+    parse_reference,
+)
 from scanner.model.report import (
     Coverage,
     FileIssue,
@@ -39,10 +45,14 @@ __all__ = [
     "OwnedFiles",
     "Package",
     "Platform",
+    "Reference",
     "ScanReport",
     "ScanState",
     "Severity",
     "digest_of",
+    "normalise_platform",
     "parse_diff_id",
     "parse_digest",
+    "parse_platform",
+    "parse_reference",
 ]

@@ -1,7 +1,7 @@
 """Where images come from.
 
 A source answers with raw bytes; parsing and digest checks of manifests are done once, by
-``scanner.sources.documents``, for all of them. Everything is synchronous: scans run in threads.
+``scanner.sources._documents``, for all of them. Everything is synchronous: scans run in threads.
 """
 
 from __future__ import annotations
