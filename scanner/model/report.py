@@ -79,6 +79,10 @@ class LayerReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     issues: tuple[FileIssue, ...] = ()
     limits: tuple[LimitHit, ...] = ()
     tree: LayerTree = LayerTree()
+    error: str = ""
+    """Why reading stopped early. Then digests are not verified, what was found until there is kept, and the
+    report is never stored."""
+    error_code: str = ""
 
 
 class LayerSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
