@@ -32,6 +32,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """All files spooled for one layer, together with their expansion."""
     file_bytes: int = 1024**3
     """A wanted file larger than this is not handed to analyzers at all."""
+    archive_entries_count: int = 200_000
+    """Members of a tar that holds an image (``docker save``, OCI layout)."""
     archive_depth: int = 5
     """Archives inside archives (JAR in WAR in EAR)."""
     hits_count: int = 10_000
