@@ -30,7 +30,9 @@ _EGG_INFO: Final = re.compile(
 )
 _LEFTOVER: Final = re.compile(r"(?:^|/)~[^/]*(?:/[^/]*)?\Z")
 """Where an interrupted uninstall of pip moved the files; pip itself does not count these."""
-_VENDORED_PIN: Final = re.compile(r"^\s*([A-Za-z0-9][\w.-]*)\s*==\s*([\w.!+-]+)", re.MULTILINE)
+_VENDORED_PIN: Final = re.compile(
+    r"^[ \t]*([A-Za-z0-9][\w.-]*)[ \t]*==[ \t]*([\w.!+-]+)", re.MULTILINE
+)
 
 
 def _fields(file: LayerFile) -> dict[str, str]:
