@@ -1,0 +1,119 @@
+"""Connections with time-outs on everything, to hosts that the guard lets through.
+
+Source: https://urllib3.readthedocs.io/en/stable/advanced-usage.html
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.ssl_ import create_urllib3_context
+
+from scanner.errors import SettingsError
+from scanner.sources._registry_hosts import HostGuard
+
+PeerCheck = Callable[[str, str], None]
+"""Called with host name and IP address, before and after connecting."""
+
+
+class GuardedAdapter(HTTPAdapter):
+    """Sends with time-outs; every peer address goes through a check, whatever its name resolves to."""
+
+    def __init__(
+        self,
+        guard: HostGuard,
+        *,
+        is_registry: bool,
+        timeout_seconds: tuple[float, float],
+        ca_file: Path | None,
+    ) -> None:
+        self._pools = _guarded_pools(guard, is_registry=is_registry)
+        self._timeout_seconds = timeout_seconds
+        self._ca_file = ca_file
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pool manager; the user's CA counts in addition to the public ones."""
+        if self._ca_file is not None:
+            kwargs["ssl_context"] = _context(self._ca_file)
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def send(  # noqa: PLR0917 - the signature of requests
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,  # noqa: FBT001, FBT002
+        timeout: float | tuple[float, float] | tuple[float, None] | None = None,
+        verify: bool | str = True,  # noqa: FBT001, FBT002
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Send with our time-outs where the caller names none."""
+        return super().send(
+            request,
+            stream=stream,
+            timeout=timeout or self._timeout_seconds,
+            verify=verify,
+            cert=cert,
+            proxies=proxies,
+        )
+
+
+def _context(ca_file: Path) -> Any:
+    context = create_urllib3_context()
+    try:
+        context.load_verify_locations(cafile=ca_file)
+    except OSError as error:
+        raise SettingsError(str(ca_file), "not a readable file of PEM certificates") from error
+    return context
+
+
+def _guarded_pools(guard: HostGuard, *, is_registry: bool) -> dict[str, type[HTTPConnectionPool]]:
+    """Return urllib3 pools by scheme; the registry's own note its address, all others are checked."""
+
+    def before(hostname: str, port: int) -> None:
+        if is_registry:
+            return
+        for *_, address in socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM):
+            guard.check(hostname, str(address[0]))
+
+    def after(hostname: str, connected: socket.socket) -> None:
+        address = str(connected.getpeername()[0])
+        if is_registry:
+            guard.note(address)
+            return
+        try:
+            # Again, because the name may have been resolved to something else in between.
+            guard.check(hostname, address)
+        except BaseException:
+            connected.close()
+            raise
+
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            before(self.host, self.port)
+            connected = super()._new_conn()
+            after(self.host, connected)
+            return connected
+
+    class Secure(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            before(self.host, self.port)
+            connected = super()._new_conn()
+            after(self.host, connected)
+            return connected
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
