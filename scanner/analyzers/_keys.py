@@ -9,6 +9,10 @@ https://crocs.fi.muni.cz/public/papers/rsa_ccs17 (ROCA)
 from __future__ import annotations
 
 import hashlib
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from scanner.model import Severity
@@ -23,6 +27,12 @@ _SMALL_EXPONENT: Final = 65_537
 _ROCA_PRIMES: Final = (
     11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157,
 )  # fmt: skip
+
+
+_CURVE_OID: Final = re.compile(r"Curve ([\d.]+)")
+
+PRIVATE_KEY: Final = "private-key"
+"""Key of kept SHA-256s (hex) of the SubjectPublicKeyInfo of private keys that lie bare in an image."""
 
 
 class Weakness(NamedTuple):
@@ -46,7 +56,28 @@ class KeyFacts(NamedTuple):
     @property
     def label(self) -> str:
         """``rsa 1024 bits``, ``ec secp192r1``, ``ed25519``."""
-        return f"{self.type} {self.curve or f'{self.bits} bits'}" if self.bits else self.type
+        size = self.curve or (f"{self.bits} bits" if self.bits else "")
+        return f"{self.type} {size}".strip()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the library's warnings about old keys and certificates from the operator's terminal."""
+    from cryptography.utils import CryptographyDeprecationWarning  # noqa: PLC0415
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        yield
+
+
+def unusual_curve(error: Exception) -> KeyFacts | None:
+    """Return facts of a key refused for its curve; None for another reason."""
+    found = _CURVE_OID.search(str(error))
+    if not found:
+        return None
+    text = f"unusual elliptic curve {found[1]}"
+    weak = Weakness("curve", text, Severity.MEDIUM)
+    return KeyFacts("ec", 0, found[1], "", (weak,))
 
 
 def _powers_of_65537(prime: int) -> frozenset[int]:

@@ -154,7 +154,7 @@ ANALYZERS: Final = (
     FileAnalyzer(
         name="crypto/login-defs",
         version=1,
-        interest=Interest(globs=("etc/login.defs",)),
+        interest=Interest(globs=("etc/login.defs", "usr/etc/login.defs")),
         parse=parse_login_defs,
         max_file_bytes=1024 * 1024,
         summary="hashing method of new passwords",
