@@ -49,6 +49,15 @@ def read_toml(file: LayerFile) -> dict[str, Any]:
         raise MalformedFileError(file.path, f"not TOML: {error}"[:200]) from error
 
 
+def _is_storable(value: str) -> bool:
+    """Whether text can be written as UTF-8: JSON may hold half of a surrogate pair."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def table(value: object, *, path: str, what: str = "document") -> Mapping[str, Any]:
     """Return ``value`` if it is a table.
 
@@ -64,10 +73,10 @@ def text(values: Mapping[str, Any], key: str, *, path: str) -> str:
     """Return the non-empty string at ``key``.
 
     Raises:
-        MalformedFileError: missing, empty, or not a string.
+        MalformedFileError: missing, empty, not a string, or one that is no Unicode text.
     """
     value = values.get(key)
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or not _is_storable(value):
         raise MalformedFileError(path, f"{key}: expected a string")
     return value
 
@@ -75,4 +84,4 @@ def text(values: Mapping[str, Any], key: str, *, path: str) -> str:
 def optional_text(values: Mapping[str, Any], key: str) -> str:
     """Return the string at ``key``, or an empty one where it is missing or something else."""
     value = values.get(key)
-    return value if isinstance(value, str) else ""
+    return value if isinstance(value, str) and _is_storable(value) else ""

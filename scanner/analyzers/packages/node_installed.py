@@ -50,8 +50,8 @@ def _licenses(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     """Return licences in today's form (a string) or either of the old ones (tables with ``type``)."""
     value = manifest.get("license") or manifest.get("licenses")
     values = value if isinstance(value, list) else [value]
-    names = [optional_text(v, "type") if isinstance(v, dict) else v for v in values]
-    return tuple(n for n in names if isinstance(n, str) and n)
+    tables = (v if isinstance(v, dict) else {"type": v} for v in values)
+    return tuple(name for name in (optional_text(t, "type") for t in tables) if name)
 
 
 def parse(file: LayerFile) -> Iterator[Package]:
