@@ -118,6 +118,8 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     """Packages found per purl type."""
     issues: tuple[FileIssue, ...]
     limits: tuple[LimitHit, ...]
+    not_looked_for: tuple[str, ...] = ("vulnerability",)
+    """Kinds of finding that this scan did not look for: their absence says nothing."""
 
 
 class ImageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -151,7 +153,10 @@ class ScanReport(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str
     """RFC 3339, UTC."""
     seconds: float
+    stage_seconds: dict[str, float]
+    """Where the time went: ``resolve``, ``extract``, ``merge``."""
     state: ScanState
+    """The worst of the images'."""
     images: tuple[ImageReport, ...]
     skipped: tuple[FileIssue, ...]
     """Entries of an index that were not scanned, and why."""

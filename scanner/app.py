@@ -1,0 +1,120 @@
+"""The composition root: from settings to the objects that scan. Nothing else reads settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from scanner import discovery
+from scanner.config import Settings
+from scanner.errors import SettingsError, StoreError
+from scanner.pipeline.context import ScanContext
+from scanner.ports import Analyzer, ReportStore, SourceOptions
+
+
+def data_directory(settings: Settings, environment: Mapping[str, str] | None = None) -> Path:
+    """Return where the database lives."""
+    return _directory(
+        settings.store.directory,
+        "XDG_DATA_HOME",
+        ".local/share",
+        os.environ if environment is None else environment,
+    )
+
+
+def cache_directory(settings: Settings, environment: Mapping[str, str] | None = None) -> Path:
+    """Return where compiled patterns and spool files live."""
+    return _directory(
+        settings.store.cache_directory,
+        "XDG_CACHE_HOME",
+        ".cache",
+        os.environ if environment is None else environment,
+    )
+
+
+def _directory(chosen: str, variable: str, below_home: str, environment: Mapping[str, str]) -> Path:
+    if chosen:
+        return Path(chosen).expanduser()
+    base = environment.get(variable)
+    return (Path(base) if base else Path.home() / below_home) / "scanner"
+
+
+def build_analyzers(settings: Settings) -> tuple[Analyzer, ...]:
+    """Return every analyzer, the user's own secret rules included.
+
+    Raises:
+        SettingsError: a rule file is wrong.
+    """
+    found = discovery.analyzers()
+    if not settings.scan.secret_rules:
+        return found
+    from scanner.analyzers.secrets.engine import analyzer_from_files  # noqa: PLC0415
+
+    own = analyzer_from_files([Path(p).expanduser() for p in settings.scan.secret_rules])
+    return (*found, own)
+
+
+def source_options(settings: Settings, spool_dir: Path) -> SourceOptions:
+    """Return what sources need, as plain values."""
+    registry = settings.registry
+    return SourceOptions(
+        limits=settings.limits,
+        spool_dir=spool_dir,
+        insecure_hosts=frozenset(registry.insecure),
+        ca_file=Path(registry.ca_file).expanduser() if registry.ca_file else None,
+        username=registry.username,
+        password=registry.password,
+        docker_config=Path(registry.docker_config).expanduser() if registry.docker_config else None,
+        offline=settings.scan.offline,
+        allowed_realm_hosts=frozenset(registry.token_hosts),
+        connect_seconds=registry.connect_seconds,
+        idle_seconds=settings.limits.idle_seconds,
+        retries_count=registry.retries_count,
+    )
+
+
+def open_store(settings: Settings) -> ReportStore:
+    """Open the embedded database, making it first if need be; raises ``StoreError``."""
+    from scanner.store import open_store as open_database  # noqa: PLC0415 - costs 0.2 s to import
+
+    return open_database(data_directory(settings))
+
+
+def build_context(settings: Settings, store: ReportStore) -> ScanContext:
+    """Return what scans need.
+
+    Raises:
+        SettingsError: a rule file, CA file or directory is wrong.
+        StoreError: the cache directory cannot be made.
+    """
+    if settings.registry.ca_file and not Path(settings.registry.ca_file).expanduser().is_file():
+        raise SettingsError("registry.ca_file", f"{settings.registry.ca_file} is not a file")
+    cache_dir = cache_directory(settings)
+    spool_dir = cache_dir / "spool"
+    try:
+        spool_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StoreError(str(spool_dir), error.strerror or "cannot be made") from error
+    analyzers = build_analyzers(settings)
+    return ScanContext(
+        store=store,
+        analyzers=analyzers,
+        fingerprint=discovery.fingerprint_of_analyzers(analyzers, settings.limits),
+        sources=discovery.source_factories(),
+        source_options=source_options(settings, spool_dir),
+        limits=settings.limits,
+        cache_dir=cache_dir,
+        mime=mime_type,
+        layers_parallel=settings.scan.layers_parallel,
+    )
+
+
+def mime_type(head: bytes) -> str:
+    """Return the media type libmagic gives the first bytes of a file."""
+    import magic  # noqa: PLC0415 - loads libmagic and its database: only for files with a hit
+
+    try:
+        return str(magic.from_buffer(head, mime=True))
+    except magic.MagicException:
+        return "application/octet-stream"

@@ -1,0 +1,33 @@
+"""``scanner plugins``: what can look, where from, and how it is written down."""
+
+from __future__ import annotations
+
+import click
+
+from scanner import discovery
+from scanner.ports import EntryAnalyzer, FileAnalyzer, PatternAnalyzer
+from scanner.ports.analyzer import Analyzer
+
+
+@click.command("plugins", short_help="List analyzers, sources and report formats.")
+def COMMAND() -> None:  # noqa: N802 - what every command module exports
+    """List everything that plugs in: analyzers with their versions, sources, report formats."""
+    click.echo("ANALYZERS")
+    for analyzer in discovery.analyzers():
+        click.echo(
+            f"  {analyzer.name:<34} v{analyzer.version:<3} {_what(analyzer):<26} {analyzer.summary}"
+        )
+    click.echo("SOURCES")
+    for source in discovery.source_factories():
+        click.echo(f"  {source.name:<34} {', '.join(source.schemes):<31} {source.summary}")
+    click.echo("REPORT FORMATS")
+    for report in discovery.report_formats().values():
+        click.echo(f"  {report.name:<34} {report.media_type:<31} {report.summary}")
+
+
+def _what(analyzer: Analyzer) -> str:
+    if isinstance(analyzer, PatternAnalyzer):
+        return f"{len(analyzer.patterns)} patterns"
+    if isinstance(analyzer, FileAnalyzer):
+        return f"files: {', '.join(analyzer.purl_types) or 'findings'}"
+    return "entries" if isinstance(analyzer, EntryAnalyzer) else "merged image"

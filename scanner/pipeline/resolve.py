@@ -1,0 +1,126 @@
+"""From a reference to the images to scan: source, root document, platforms.
+
+Source: https://github.com/opencontainers/image-spec/blob/main/image-index.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scanner.errors import InvalidReferenceError, LimitExceededError, ScannerError, UnsupportedError
+from scanner.model import Descriptor, FileIssue, Index, Manifest, Platform
+from scanner.model.oci import INDEX_TYPES
+from scanner.pipeline.context import ScanContext
+from scanner.ports import ImageSource, Limits
+from scanner.sources._documents import parse_root, runnable
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedImage:
+    """One image of one platform that is to be scanned. ``manifest`` is None until it is fetched."""
+
+    descriptor: Descriptor
+    manifest: Manifest | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a reference names."""
+
+    root: Descriptor
+    images: tuple[PlannedImage, ...]
+    skipped: tuple[FileIssue, ...]
+
+
+def open_source(reference: str, context: ScanContext) -> ImageSource:
+    """Open ``reference`` with the source its scheme names, or the first that accepts it.
+
+    Raises:
+        InvalidReferenceError: no source takes it.
+        ScannerError: the source cannot open it.
+    """
+    scheme, colon, rest = reference.partition(":")
+    if colon:
+        for factory in context.sources:
+            if scheme in factory.schemes:
+                return factory.open(rest.removeprefix("//"), context.source_options)
+    for factory in context.sources:
+        if factory.accepts(reference):
+            return factory.open(reference, context.source_options)
+    raise InvalidReferenceError(reference, "no source takes this reference")
+
+
+def plan(source: ImageSource, wanted: Sequence[Platform], limits: Limits) -> Plan:
+    """Return the images that the source's root leads to: every runnable platform, or the wanted ones.
+
+    Raises:
+        UnsupportedError: the root is no image, or has none of the wanted platforms.
+        ScannerError: the root cannot be had or is malformed.
+    """
+    root, raw = source.root()
+    document = parse_root(raw, root.media_type, limits)
+    if isinstance(document, Manifest):
+        return Plan(root, (PlannedImage(root, document),), ())
+    walk = _IndexWalk(source, limits)
+    walk.index(document, 1)
+    images = [i for i in walk.images if not wanted or _is_wanted(i.descriptor, wanted)]
+    if not images:
+        has = ", ".join(str(i.descriptor.platform or "unknown") for i in walk.images) or "none"
+        asked = ", ".join(map(str, wanted)) or "any"
+        raise UnsupportedError("index", f"no image for platform {asked}; it has {has}")
+    return Plan(root, tuple(images), tuple(walk.skipped))
+
+
+def _is_wanted(descriptor: Descriptor, wanted: Sequence[Platform]) -> bool:
+    return descriptor.platform is not None and any(
+        platform_matches(descriptor.platform, w) for w in wanted
+    )
+
+
+def platform_matches(has: Platform, wanted: Platform) -> bool:
+    """Whether an image's platform is the wanted one; a wanted platform without variant takes any."""
+    return (has.os, has.architecture) == (wanted.os, wanted.architecture) and (
+        not wanted.variant or has.variant == wanted.variant
+    )
+
+
+class _IndexWalk:
+    """Gathers images through nested indexes, each digest once, bounded in depth and number."""
+
+    def __init__(self, source: ImageSource, limits: Limits) -> None:
+        self._source = source
+        self._limits = limits
+        self._seen: set[str] = set()
+        self.images: list[PlannedImage] = []
+        self.skipped: list[FileIssue] = []
+
+    def index(self, index: Index, depth: int) -> None:
+        if depth > self._limits.index_depth:
+            raise LimitExceededError("index_depth", self._limits.index_depth, depth)
+        entries, skipped = runnable(index)
+        self.skipped += skipped
+        for entry in entries:
+            if entry.digest in self._seen:
+                continue
+            self._seen.add(entry.digest)
+            if len(self._seen) > self._limits.index_entries_count:
+                raise LimitExceededError(
+                    "index_entries_count", self._limits.index_entries_count, len(self._seen)
+                )
+            self._entry(entry, depth)
+
+    def _entry(self, entry: Descriptor, depth: int) -> None:
+        if entry.media_type not in INDEX_TYPES:
+            self.images.append(PlannedImage(entry, None))
+            return
+        try:
+            raw = self._source.fetch_manifest(entry)
+            nested = parse_root(raw, entry.media_type, self._limits)
+        except LimitExceededError:
+            raise
+        except ScannerError as error:
+            self.skipped.append(FileIssue(path=entry.digest, reason=str(error), code=error.code))
+            return
+        if isinstance(nested, Index):
+            self.index(nested, depth + 1)
