@@ -5,8 +5,10 @@ Source: https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Final, Self
 
 from scanner.errors import (
@@ -166,17 +168,24 @@ def _said_digest(document: Document) -> Digest | None:
         return None
 
 
-def _spare_jsonschema() -> None:
-    """Let ``import jsonschema`` load nothing yet: oras imports it, and we never validate with it."""
-    if "jsonschema" in sys.modules:
+class _Deferred(ModuleType):
+    """Stands for a module until somebody wants something of it (``LazyLoader`` loads on ``import``)."""
+
+    def __getattr__(self, name: str) -> object:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def _spare(name: str) -> None:
+    """Let ``import name`` load nothing yet."""
+    if name in sys.modules:
         return
-    spec = importlib.util.find_spec("jsonschema")
-    if spec is None or spec.loader is None:
-        return
-    spec.loader = importlib.util.LazyLoader(spec.loader)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["jsonschema"] = module
-    spec.loader.exec_module(module)
+    spec = importlib.util.find_spec(name)
+    if spec is not None:
+        module = _Deferred(name)
+        module.__spec__ = spec
+        sys.modules[name] = module
 
 
 def open_registry(
@@ -194,7 +203,7 @@ def open_registry(
         raise UpstreamError(
             reference.api_host, "open", "offline: registries are not asked", hint="drop --offline"
         )
-    _spare_jsonschema()
+    _spare("jsonschema")  # oras imports it, and we never validate with it
     # Here, because requests and oras take a tenth of a second to import.
     from scanner.sources._registry_client import RegistryClient  # noqa: PLC0415
     from scanner.sources._registry_errors import Backoff  # noqa: PLC0415
