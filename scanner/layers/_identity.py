@@ -1,0 +1,46 @@
+"""Which packages and findings are the same one, found twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar
+
+from scanner.model import Finding, Package
+
+_T = TypeVar("_T")
+
+
+def _distinct(
+    items: Iterable[_T], key: Callable[[_T], Hashable], worse: Callable[[_T], bool]
+) -> tuple[_T, ...]:
+    """Keep one item of each key, where the first was: a better one rather than a ``worse`` one, else the first."""
+    found: dict[Hashable, _T] = {}
+    for item in items:
+        this = key(item)
+        if this not in found or (worse(found[this]) and not worse(item)):
+            found[this] = item
+    return tuple(found.values())
+
+
+def _package_key(package: Package) -> Hashable:
+    return (package.purl, package.path)
+
+
+def _finding_key(finding: Finding) -> Hashable:
+    if finding.identity:
+        return finding.fingerprint
+    return (finding.fingerprint, finding.line, finding.offset)
+
+
+def distinct_packages(packages: Iterable[Package]) -> tuple[Package, ...]:
+    """Keep one package of each purl and path; an installed one rather than a declared one."""
+    return _distinct(packages, _package_key, lambda p: p.declared)
+
+
+def distinct_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Keep one finding of each fingerprint (and place, where nothing else tells them apart).
+
+    A visible one rather than one that a newer layer hides; of two hidden ones the older, because it
+    is the build step that brought it in.
+    """
+    return _distinct(findings, _finding_key, lambda f: f.deleted_later)
