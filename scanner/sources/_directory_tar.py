@@ -21,6 +21,8 @@ from scanner.sources._files import CHUNK_BYTES, local_error
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CAPABILITY = "security.capability"
+_USTAR = b"ustar\x0000"
+_OCTAL_7, _OCTAL_11 = 0o7777777, 0o77777777777
 _TYPES = {
     stat.S_IFREG: tarfile.REGTYPE,
     stat.S_IFDIR: tarfile.DIRTYPE,
@@ -77,23 +79,23 @@ class DirectoryTar:
         walk = _Walk(os.fstat(root).st_dev, limits, issues)
         self._root = root
         self._chunks = _tar_chunks(root, walk)
-        self._buffer = memoryview(b"")
+        self._rest: bytes | memoryview = b""
 
     def read(self, size: int, /) -> bytes:
         """Return 1..size bytes, or ``b""`` at the end."""
-        while not self._buffer:
-            data = next(self._chunks, None)
-            if data is None:
-                return b""
-            self._buffer = memoryview(data)
-        data = bytes(self._buffer[:size])
-        self._buffer = self._buffer[size:]
-        return data
+        wanted = min(size, CHUNK_BYTES)
+        pieces: list[bytes | memoryview] = []
+        while wanted > 0 and (data := self._rest or next(self._chunks, b"")):
+            taken = data[:wanted]
+            self._rest = memoryview(data)[len(taken) :]
+            pieces.append(taken)
+            wanted -= len(taken)
+        return b"".join(pieces)
 
     def close(self) -> None:
         """Let go of all directories and files; safe to call twice."""
         self._chunks.close()
-        self._buffer = memoryview(b"")
+        self._rest = b""
         root, self._root = self._root, -1
         if root >= 0:
             os.close(root)
@@ -236,7 +238,28 @@ def _header(path: str, kind: bytes, status: os.stat_result) -> tarfile.TarInfo:
 
 
 def _written(info: tarfile.TarInfo) -> bytes:
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    return plain_header(info) or info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def plain_header(info: tarfile.TarInfo) -> bytes:
+    """Return the one block of a file or directory that needs no more; empty for any other.
+
+    The same as ``TarInfo.tobuf``, which would take half of the whole walk's time.
+    """
+    path = f"{info.name}/" if info.isdir() else info.name
+    if (
+        info.type not in {tarfile.REGTYPE, tarfile.DIRTYPE}
+        or info.pax_headers
+        or not path.isascii()
+        or len(path) > tarfile.LENGTH_NAME
+        or max(info.uid, info.gid) > _OCTAL_7
+        or not (0 <= info.mtime <= _OCTAL_11 and info.size <= _OCTAL_11)
+    ):
+        return b""
+    numbers = (info.mode & 0o7777, info.uid, info.gid, info.size, int(info.mtime))
+    head = path.encode().ljust(100, b"\0") + b"%07o\0%07o\0%07o\0%011o\0%011o\0" % numbers
+    tail = (info.type + bytes(100) + _USTAR).ljust(tarfile.BLOCKSIZE - len(head) - 8, b"\0")
+    return b"%b%06o\0 %b" % (head, sum(head) + 8 * 0x20 + sum(tail), tail)
 
 
 def _capabilities(descriptor: int) -> dict[str, str]:

@@ -21,6 +21,7 @@ from scanner.errors import (
     UpstreamError,
 )
 from scanner.model import FileIssue
+from scanner.sources._directory_tar import plain_header
 from scanner.sources._documents import parse_config
 from scanner.sources.rootfs import SOURCE
 
@@ -331,6 +332,35 @@ def test_capabilities(root, tmp_path):
     record = members["ping"].pax_headers["SCHILY.xattr.security.capability"]
     assert record.encode("utf-8", "surrogateescape") == value
     assert contents["ping"] == b"ping"
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE])
+@pytest.mark.parametrize("name", ["a", "n" * 99, "n" * 100, "n" * 101, "\xe4", "a/b c\n"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"mode": 0o7777, "uid": 0o7777777, "gid": 1, "mtime": 0o77777777777},
+        {"size": 0o77777777777},
+        {"size": 8**11},
+        {"uid": 8**7},
+        {"gid": 8**7},
+        {"mtime": -1},
+        {"mtime": 8**11},
+    ],
+    ids=str,
+)
+def test_plain_header_is_that_of_tarfile(kind, name, fields):
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    for key, value in fields.items():
+        setattr(info, key, value)
+    wanted, plain = info.tobuf(tarfile.PAX_FORMAT), plain_header(info)
+    assert bool(plain) == (len(wanted) == 512 and kind != tarfile.SYMTYPE)
+    if plain:
+        read = [tarfile.TarInfo.frombuf(b, "utf-8", "strict").get_info() for b in (plain, wanted)]
+        assert read[0] == read[1]
+        assert len(plain) == 512
 
 
 def test_large_ids_and_times(root, tmp_path):
