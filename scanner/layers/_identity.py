@@ -23,7 +23,10 @@ def _distinct(
 
 
 def _package_key(package: Package) -> Hashable:
-    return (package.purl, package.path)
+    qualifiers = frozenset(package.qualifiers.items())
+    return (
+        package.purl_type, package.namespace, package.name, package.version, qualifiers, package.path,
+    )  # fmt: skip
 
 
 def _finding_key(finding: Finding) -> Hashable:
@@ -33,7 +36,7 @@ def _finding_key(finding: Finding) -> Hashable:
 
 
 def distinct_packages(packages: Iterable[Package]) -> tuple[Package, ...]:
-    """Keep one package of each purl and path; an installed one rather than a declared one."""
+    """Keep one package of each purl (before its distribution is filled in) and path; an installed one rather than a declared one."""
     return _distinct(packages, _package_key, lambda p: p.declared)
 
 
