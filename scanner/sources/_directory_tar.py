@@ -276,5 +276,5 @@ def _reason(error: OSError) -> str:
 
 
 def _printable(path: str) -> str:
-    """Return a path that can be written as UTF-8."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    r"""Return a path that can be written as UTF-8; bytes that are not become ``\xNN``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

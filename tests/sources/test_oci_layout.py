@@ -104,10 +104,10 @@ def test_archive(packing, path, tmp_path):
     path.write_bytes(PACKINGS[packing](pack(oci_layout_files([ONE]))))
     before = open_descriptors()
     with open_source(path, tmp_path) as source:
+        assert not list((tmp_path / "spool").glob("*")), "a kill would leave it behind"
         assert read_image(source) == wanted(ONE)
         assert source.reference == f"oci-archive:{path}"
     assert open_descriptors() == before
-    assert not list((tmp_path / "spool").glob("*"))
 
 
 @pytest.mark.parametrize(
