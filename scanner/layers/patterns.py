@@ -63,6 +63,7 @@ class PatternStream:
 
     def __init__(self, database: Any) -> None:
         self._hits: list[tuple[int, int]] = []
+        self._database = database  # hyperscan's stream keeps no reference to it either
         self._handler = self._on_match  # the one reference that keeps the bound method alive
         self._context = (
             database.stream(match_event_handler=self._handler)
