@@ -45,7 +45,7 @@ _INSTALL: Final = re.compile(
 _UNVERIFIED: Final = re.compile(
     r"--allow-unauthenticated|--force-yes|--nogpgcheck|--no-gpg-checks?|--allow-untrusted|\btrusted=yes\b|"
     r"\bgpgcheck=(?:0|false)\b|AllowUnauthenticated\s+[\"']?(?:true|1)|--trusted-host\b|"
-    r"\bcurl\s[^|;&]{0,500}(?:\s-k\b|--insecure\b)|\bwget\s[^|;&]{0,500}--no-check-certificate|"
+    r"\bcurl(?=\s)[^|;&]{0,500}(?:\s-[a-zA-Z]*k[a-zA-Z]*(?=\s)|--insecure\b)|\bwget\s[^|;&]{0,500}--no-check-certificate|"
     r"strict-ssl\s+false"
 )
 _PIPED: Final = re.compile(r"\b(?:curl|wget)\s[^|;&]{1,500}\|\s*(?:sudo\s+)?(?:ba|da|z|a)?sh\b")
