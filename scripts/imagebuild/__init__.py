@@ -1,0 +1,1 @@
+"""Builds real OCI images from distribution packages and language registries, without an engine."""
