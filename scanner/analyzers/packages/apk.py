@@ -15,6 +15,7 @@ from scanner.errors import MalformedFileError
 from scanner.model import FileIssue, OwnedFiles, Package
 from scanner.ports import FileAnalyzer, Interest, LayerFile, Output
 
+_NAME: Final = "alpine/apk-installed"
 _DATABASES: Final = frozenset({"lib/apk/db/installed", "usr/lib/apk/db/installed"})
 _WANTED: Final = frozenset({"P:", "V:", "A:", "L:", "o:"})
 
@@ -27,9 +28,7 @@ def parse(file: LayerFile) -> Iterator[Output]:
     """
     if file.path not in _DATABASES:
         reason = "package database of a root file system inside the image"
-        yield FileIssue(
-            path=file.path, reason=reason, code="skipped", analyzer="alpine/apk-installed"
-        )
+        yield FileIssue(path=file.path, reason=reason, code="skipped", analyzer=_NAME)
         return
     text = file.data[:].decode("utf-8", "replace")
     seen_count = broken_count = 0
@@ -45,7 +44,7 @@ def parse(file: LayerFile) -> Iterator[Output]:
         raise MalformedFileError(file.path, "no record names a package")
     if broken_count:
         reason = f"{broken_count} records without P (name) or V (version)"
-        yield FileIssue(path=file.path, reason=reason, code=MalformedFileError.code)
+        yield FileIssue(path=file.path, reason=reason, code=MalformedFileError.code, analyzer=_NAME)
 
 
 def _read_record(record: str) -> tuple[dict[str, str], list[str]]:
@@ -83,7 +82,7 @@ def _package(fields: dict[str, str], path: str) -> Package:
 
 ANALYZERS: Final = (
     FileAnalyzer(
-        name="alpine/apk-installed",
+        name=_NAME,
         version=1,
         interest=Interest(globs=("**/apk/db/installed",)),
         parse=parse,

@@ -231,7 +231,7 @@ def _contradictions(found: Distribution, databases: Mapping[str, str]) -> Iterat
         yield "no package database was found"
     for kind, path in sorted(databases.items()):
         if family and kind != family:
-            yield f"{found.path} says {found.id}, but {path} holds {kind} packages"
+            yield f"{found.path} says {found.id}, but {path} is a database of {kind} packages"
     if family and databases and family not in databases:
         yield f"no {family} packages were found"
 

@@ -15,6 +15,7 @@ from scanner.errors import MalformedFileError
 from scanner.model import FileIssue, OwnedFiles, Package
 from scanner.ports import FileAnalyzer, Interest, LayerFile, Output
 
+_NAME: Final = "debian/dpkg-status"
 _STATUS: Final = frozenset({"var/lib/dpkg/status", "usr/lib/opkg/status"})
 _STATUS_D: Final = "var/lib/dpkg/status.d/"
 _WANTED: Final = frozenset({"package", "status", "architecture", "version", "source"})
@@ -32,9 +33,7 @@ def parse_status(file: LayerFile) -> Iterator[Output]:
         return
     if file.path not in _STATUS and not file.path.startswith(_STATUS_D):
         reason = "package database of a root file system inside the image"
-        yield FileIssue(
-            path=file.path, reason=reason, code="skipped", analyzer="debian/dpkg-status"
-        )
+        yield FileIssue(path=file.path, reason=reason, code="skipped", analyzer=_NAME)
         return
     text = file.data[:].decode("utf-8", "replace").removeprefix("\ufeff").replace("\r\n", "\n")
     present: dict[tuple[str, str], Package] = {}
@@ -57,7 +56,7 @@ def parse_status(file: LayerFile) -> Iterator[Output]:
     yield from present.values()
     if broken_count:
         reason = f"{broken_count} stanzas without Package or Version, or with one of them twice"
-        yield FileIssue(path=file.path, reason=reason, code=MalformedFileError.code)
+        yield FileIssue(path=file.path, reason=reason, code=MalformedFileError.code, analyzer=_NAME)
 
 
 def _read_fields(stanza: str) -> dict[str, str] | None:
@@ -114,7 +113,7 @@ def parse_files(file: LayerFile) -> Iterator[Output]:
 
 ANALYZERS: Final = (
     FileAnalyzer(
-        name="debian/dpkg-status",
+        name=_NAME,
         version=1,
         interest=Interest(
             globs=("**/var/lib/dpkg/status", "var/lib/dpkg/status.d/*", "**/usr/lib/opkg/status")

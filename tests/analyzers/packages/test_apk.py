@@ -116,7 +116,9 @@ def test_another_root_is_told():
 @pytest.mark.parametrize("bad", [b"P:a\n", b"V:1\n", b"P:\nV:1\n", b"\0\0"])
 def test_bad_record_is_counted_and_the_rest_kept(bad):
     reason = "1 records without P (name) or V (version)"
-    issue = FileIssue(path=PATH, reason=reason, code="malformed-file")
+    issue = FileIssue(
+        path=PATH, reason=reason, code="malformed-file", analyzer="alpine/apk-installed"
+    )
     assert parse(bad + b"\n\n" + BUSYBOX) == [*BUSYBOX_OUT, issue]
 
 

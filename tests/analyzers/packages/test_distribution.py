@@ -157,7 +157,7 @@ CASES = [
             version="3.20.1",
             path="etc/os-release",
             notes=(
-                "etc/os-release says alpine, but var/lib/dpkg/status holds deb packages",
+                "etc/os-release says alpine, but var/lib/dpkg/status is a database of deb packages",
                 "no apk packages were found",
             ),
         ),

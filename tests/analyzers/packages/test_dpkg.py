@@ -136,7 +136,9 @@ def test_another_root_is_told():
 )
 def test_bad_stanza_is_counted_and_the_rest_kept(bad):
     reason = "1 stanzas without Package or Version, or with one of them twice"
-    issue = FileIssue(path=PATH, reason=reason, code="malformed-file")
+    issue = FileIssue(
+        path=PATH, reason=reason, code="malformed-file", analyzer="debian/dpkg-status"
+    )
     assert parse(bad + b"\n\n" + stanza()) == [deb("a", "1"), issue]
 
 
