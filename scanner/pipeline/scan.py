@@ -27,7 +27,7 @@ from scanner.model import (
 from scanner.pipeline.assemble import assemble
 from scanner.pipeline.context import ScanContext, ScanRun
 from scanner.pipeline.extract import LayerJob, extract
-from scanner.pipeline.resolve import PlannedImage, open_source, plan, platform_matches
+from scanner.pipeline.resolve import Plan, PlannedImage, open_source, plan, platform_matches
 from scanner.ports import ImageSource, Progress
 from scanner.sources._documents import parse_config, parse_manifest
 
@@ -59,7 +59,7 @@ def scan(
     run.enter("resolve")
     with open_source(reference, context) as source:
         planned = plan(source, platforms, context.limits)
-        images = tuple(_image(one, source, platforms, context, run) for one in planned.images)
+        images, skipped = _images(planned, source, platforms, context, run)
         name = source.reference
     run.enter("")
     return ScanReport(
@@ -71,10 +71,45 @@ def scan(
         started_at=started_at,
         seconds=round(time.monotonic() - began, 3),
         stage_seconds=run.stage_seconds,
-        state=max((i.state for i in images), key=_WORST.index),
+        state=_state(images, skipped),
         images=images,
-        skipped=planned.skipped,
+        skipped=skipped,
     )
+
+
+def _images(
+    planned: Plan,
+    source: ImageSource,
+    platforms: Sequence[Platform],
+    context: ScanContext,
+    run: ScanRun,
+) -> tuple[tuple[ImageReport, ...], tuple[FileIssue, ...]]:
+    """Return a report per image, and the entries that are none or that are not there.
+
+    An index may list what its registry or archive does not hold, and artifacts beside images.
+    """
+    images: list[ImageReport] = []
+    skipped = list(planned.skipped)
+    for one in planned.images:
+        try:
+            images.append(_image(one, source, platforms, context, run))
+        except (NotFoundError, UnsupportedError) as error:
+            if one.manifest is not None:
+                raise
+            digest = one.descriptor.digest
+            skipped.append(FileIssue(path=digest, reason=str(error), code=error.code))
+    if not images:
+        reasons = "; ".join(issue.reason for issue in skipped) or "it is empty"
+        raise UnsupportedError("index", f"no entry could be scanned: {reasons}"[:500])
+    return tuple(images), tuple(skipped)
+
+
+def _state(images: Sequence[ImageReport], skipped: Sequence[FileIssue]) -> ScanState:
+    """Return the worst image's state; an entry that should have been scanned but was not makes it partial."""
+    states = [i.state for i in images]
+    if any(issue.code != "skipped" for issue in skipped):
+        states.append(ScanState.PARTIAL)
+    return max(states, key=_WORST.index)
 
 
 def _image(
@@ -94,7 +129,7 @@ def _image(
             return stored
     try:
         report = _read_image(planned, source, platforms, context, run)
-    except ScanCancelledError:
+    except (ScanCancelledError, NotFoundError, UnsupportedError):
         raise
     except ScannerError as error:
         return _failed(descriptor, error)
@@ -119,7 +154,8 @@ def _read_image(
         asked = ", ".join(map(str, platforms))
         raise UnsupportedError("image", f"it is for {config.platform}, not for {asked}")
     run.enter("extract")
-    has_config = manifest.annotations.get(_SOURCE_ANNOTATION) != _ROOTFS
+    # The annotation alone proves nothing: any image may carry it, and would switch its checks off.
+    has_config = source.cacheable or manifest.annotations.get(_SOURCE_ANNOTATION) != _ROOTFS
     jobs = _jobs(manifest, config.diff_ids if has_config else None, str(config.platform))
     layers = extract(source, jobs, context, run)
     run.enter("merge")
