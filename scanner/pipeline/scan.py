@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from scanner import __version__
 from scanner.errors import (
     MalformedManifestError,
+    NotFoundError,
     ScanCancelledError,
     ScannerError,
     UnsupportedError,
