@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
+from typing import Final
 
 from scanner import discovery
 from scanner.config import Settings
 from scanner.errors import SettingsError, StoreError
 from scanner.pipeline.context import ScanContext
 from scanner.ports import Analyzer, ReportStore, SourceOptions
+
+_FINGERPRINT_CHARS: Final = 16
 
 
 def data_directory(settings: Settings, environment: Mapping[str, str] | None = None) -> Path:
@@ -96,11 +102,11 @@ def build_context(settings: Settings, store: ReportStore) -> ScanContext:
         spool_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise StoreError(str(spool_dir), error.strerror or "cannot be made") from error
-    analyzers = build_analyzers(settings)
+    load_analyzers = cache(lambda: build_analyzers(settings))
     return ScanContext(
         store=store,
-        analyzers=analyzers,
-        fingerprint=discovery.fingerprint_of_analyzers(analyzers, settings.limits),
+        load_analyzers=load_analyzers,
+        fingerprint=_fingerprint(settings, cache_dir, load_analyzers),
         sources=discovery.source_factories(),
         source_options=source_options(settings, spool_dir),
         limits=settings.limits,
@@ -108,6 +114,27 @@ def build_context(settings: Settings, store: ReportStore) -> ScanContext:
         mime=mime_type,
         layers_parallel=settings.scan.layers_parallel,
     )
+
+
+def _fingerprint(
+    settings: Settings, cache_dir: Path, load_analyzers: Callable[[], tuple[Analyzer, ...]]
+) -> str:
+    """Return the analyzers' fingerprint; kept beside a stamp of our code, as loading them costs 0.1 s."""
+    state = hashlib.sha256(f"{discovery.code_stamp()} {settings.limits!r}".encode())
+    for path in settings.scan.secret_rules:
+        with contextlib.suppress(OSError):  # told with its reason when the analyzers are built
+            state.update(Path(path).expanduser().read_bytes())
+    kept = cache_dir / f"fingerprint-{state.hexdigest()[:24]}"
+    with contextlib.suppress(OSError):
+        text = kept.read_text(encoding="ascii", errors="replace")
+        if len(text) == _FINGERPRINT_CHARS and text.isalnum():
+            return text
+    fingerprint = discovery.fingerprint_of_analyzers(load_analyzers(), settings.limits)
+    temporary = kept.with_suffix(f".{os.getpid()}.tmp")
+    with contextlib.suppress(OSError):
+        temporary.write_text(fingerprint, encoding="ascii")
+        temporary.replace(kept)
+    return fingerprint
 
 
 def mime_type(head: bytes) -> str:

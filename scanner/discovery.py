@@ -6,8 +6,10 @@ import hashlib
 import importlib
 import pkgutil
 from functools import cache
+from pathlib import Path
 from typing import TypeVar, cast
 
+from scanner import __version__
 from scanner.ports.analyzer import (
     Analyzer,
     EntryAnalyzer,
@@ -86,6 +88,17 @@ def source_factories() -> tuple[SourceFactory, ...]:
     return tuple(
         sorted(_exports("scanner.sources", "SOURCE", SourceFactory), key=lambda s: s.order)
     )
+
+
+def code_stamp() -> str:
+    """Return a digest that changes whenever our code or rules do, without importing any of it."""
+    root = Path(__file__).parent
+    state = hashlib.sha256(__version__.encode())
+    for path in sorted(root.rglob("*")):
+        if path.suffix in {".py", ".toml"}:
+            about = path.stat()
+            state.update(f"\0{path.relative_to(root)} {about.st_mtime_ns} {about.st_size}".encode())
+    return state.hexdigest()
 
 
 def fingerprint_of_analyzers(chosen: tuple[Analyzer, ...], limits: Limits) -> str:

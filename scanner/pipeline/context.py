@@ -19,7 +19,8 @@ class ScanContext:
     """Collaborators and settings of scans; may serve many scans, one after another or at once."""
 
     store: ReportStore
-    analyzers: tuple[Analyzer, ...]
+    load_analyzers: Callable[[], tuple[Analyzer, ...]]
+    """Called when something has to be looked at; not for an image whose report is stored."""
     fingerprint: str
     sources: tuple[SourceFactory, ...]
     source_options: SourceOptions
@@ -28,6 +29,11 @@ class ScanContext:
     mime: Callable[[bytes], str]
     layers_parallel: int = 2
     """Layers read at once; a registry can be slower with more streams."""
+
+    @cached_property
+    def analyzers(self) -> tuple[Analyzer, ...]:
+        """Every analyzer."""
+        return self.load_analyzers()
 
     @cached_property
     def layer_scanner(self) -> LayerScanner:
