@@ -55,10 +55,12 @@ def build_analyzers(settings: Settings) -> tuple[Analyzer, ...]:
     found = discovery.analyzers()
     if not settings.scan.secret_rules:
         return found
-    from scanner.analyzers.secrets.engine import analyzer_from_files  # noqa: PLC0415
+    from scanner.analyzers.secrets import engine  # noqa: PLC0415 - part of what plug-ins cost
 
-    own = analyzer_from_files([Path(p).expanduser() for p in settings.scan.secret_rules])
-    return (*found, own)
+    paths = [Path(p).expanduser() for p in settings.scan.secret_rules]
+    rules = [rule for path in paths for rule in engine.load_rules(path)]
+    revision = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+    return (*found, engine.analyzer_of(rules, name="secret/own-rules", revision=revision))
 
 
 def source_options(settings: Settings, spool_dir: Path) -> SourceOptions:
