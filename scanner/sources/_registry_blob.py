@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from scanner.errors import DigestMismatchError, UpstreamError
@@ -77,6 +78,11 @@ class RegistryBlob:
     def close(self) -> None:
         """Let go of the connection; safe to call twice."""
         self._is_closed = True
+        response = self._response
+        if response is not None:
+            # Wake a thread that waits for bytes; where all have come, there is nothing to shut down.
+            with suppress(ValueError, RuntimeError, OSError):
+                response.raw.shutdown()
         self._drop()
 
     def _drop(self) -> None:
@@ -141,6 +147,9 @@ class RegistryBlob:
         """Ask for the bytes from ``_offset`` on, and check that the reply is about them."""
         response = self._client.open_stream(self._url, offset=self._offset, operation=_OPERATION)
         self._response = response
+        if self._is_closed:
+            self._drop()
+            raise self._closed()
         try:
             start = self._start_of(response)
             self._check_length(response, start)

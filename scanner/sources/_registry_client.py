@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 import oras.provider
 import requests
 
-from scanner import __version__
 from scanner.errors import LimitExceededError, UnauthorizedError, UpstreamError
 from scanner.model import Reference
 from scanner.ports import SourceOptions
@@ -35,7 +34,7 @@ from scanner.sources._registry_hosts import (
     split_url,
 )
 from scanner.sources._registry_token import Authorizer
-from scanner.sources._registry_transport import GuardedAdapter
+from scanner.sources._registry_transport import GuardedAdapter, PlainSession
 
 _REDIRECTS_COUNT: Final = 10
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -80,10 +79,7 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc] # oras has n
     def _prepare_session(self) -> None:
         guard = HostGuard(self.host)
         timeout_seconds = (self._options.connect_seconds, self._options.idle_seconds)
-        self.session.trust_env = False
-        self.session.headers.update(
-            {"User-Agent": f"scanner/{__version__}", "Accept-Encoding": "identity"}
-        )
+        self.session = self.auth.session = PlainSession()
         for prefix in ("https://", "http://", f"{self.prefix}://{self.host}/"):
             adapter = GuardedAdapter(
                 guard,

@@ -5,6 +5,7 @@ Source: https://github.com/opencontainers/distribution-spec/blob/main/spec.md#er
 
 from __future__ import annotations
 
+import http.client
 import json
 import random
 import re
@@ -121,7 +122,8 @@ def _reason(cause: BaseException) -> str:
         return "timed out"
     if isinstance(cause, ConnectionRefusedError):
         return "connection refused"
-    if isinstance(cause, urllib3.exceptions.ProtocolError | ConnectionError):
+    cuts = (urllib3.exceptions.ProtocolError, http.client.IncompleteRead, ConnectionError)
+    if isinstance(cause, cuts):
         return "the connection was cut"
     return f"the connection failed ({type(cause).__name__})"
 

@@ -6,7 +6,8 @@ Source: https://urllib3.readthedocs.io/en/stable/advanced-usage.html
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,23 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
+from scanner import __version__
 from scanner.errors import SettingsError
 from scanner.sources._registry_hosts import HostGuard
 
-PeerCheck = Callable[[str, str], None]
-"""Called with host name and IP address, before and after connecting."""
+
+class PlainSession(requests.Session):
+    """A session that takes nothing from the environment, keeps no cookies and follows no redirect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self.headers.update({"User-Agent": f"scanner/{__version__}", "Accept-Encoding": "identity"})
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
+        """Say that there is none: requests would read all of the reply, and parse where it leads."""
+        return
 
 
 class GuardedAdapter(HTTPAdapter):
