@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from scanner.model import Finding, HistoryEntry, ImageConfig
+from scanner.model import Finding, HistoryEntry, ImageConfig, Kind
 
 _HIDDEN: Final = "…"
 _BUILD_ARGUMENTS: Final = re.compile(r"\|\d+ (?:[^\s=]+=.*?)(?= /bin/| sh | bash |$)", re.DOTALL)
@@ -40,9 +40,11 @@ def _encoded(text: str) -> bytes:
 def redacted(config: ImageConfig, findings: Iterable[Finding]) -> ImageConfig:
     """Return the config as reports may show it.
 
-    Values of variables and build arguments are never shown; any other text with a finding is hidden whole.
+    Values of variables and build arguments are never shown; any other text with a secret in it is hidden whole.
     """
-    marked = {f.path for f in findings if f.path.startswith("config:")}
+    marked = {
+        f.path for f in findings if f.kind is Kind.SECRET and f.path.startswith("config:")
+    }
 
     def words(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
         return (_HIDDEN,) if f"config:{name}" in marked else values
