@@ -177,7 +177,7 @@ def _details(response: requests.Response, secrets: Iterable[str]) -> str:
         return ""
     text = message if isinstance(message, str) else ""
     for secret in filter(None, secrets):
-        text = text.replace(secret, "…")
+        text = text.replace(secret, "***")
     text = _UNPRINTABLE.sub(" ", text[:_MESSAGE_LENGTH]).strip()
     return f" {code}: {text}" if text else f" {code}"
 
