@@ -1,1 +1,5 @@
 """The database. The only package that imports SQLAlchemy."""
+
+from scanner.store.reports import SqlStore, open_store
+
+__all__ = ["SqlStore", "open_store"]

@@ -1,0 +1,66 @@
+"""Locks that the kernel frees when their holder dies, however it dies.
+
+A claim is an exclusive ``flock`` on a file of its own; every claim opens the file anew, so that threads
+of one process exclude each other too. The holder removes the file before letting go; who got the lock of
+a removed file tries again with the new one. A file left by a killed process is nobody's claim.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+_FIRST_SLEEP_SECONDS: Final = 0.005
+_LONGEST_SLEEP_SECONDS: Final = 0.05
+
+
+@contextmanager
+def claim(directory: Path, *names: str, wait_seconds: float) -> Iterator[bool]:
+    """Yield True while the claim is held, or False if somebody else held it all of ``wait_seconds``.
+
+    Raises:
+        OSError: the lock file cannot be made.
+    """
+    name = hashlib.sha256("\0".join(names).encode()).hexdigest()[:40]
+    path = directory / f"{name}.lock"
+    held = _acquire(path, time.monotonic() + wait_seconds)
+    try:
+        yield held is not None
+    finally:
+        if held is not None:
+            with suppress(OSError):  # a file that stays is nobody's claim
+                path.unlink()
+            os.close(held)
+
+
+def _acquire(path: Path, deadline: float) -> int | None:
+    """Return the locked file's descriptor, or None when the deadline has passed."""
+    sleep_seconds = _FIRST_SLEEP_SECONDS
+    while (held := _try(path)) is None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return None
+        time.sleep(min(sleep_seconds, left))
+        sleep_seconds = min(2 * sleep_seconds, _LONGEST_SLEEP_SECONDS)
+    return held
+
+
+def _try(path: Path) -> int | None:
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.stat(path).st_ino == os.fstat(file).st_ino:  # noqa: PTH116 - not removed meanwhile
+            return file
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(file)
+        raise
+    os.close(file)
+    return None

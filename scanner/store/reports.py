@@ -1,0 +1,122 @@
+"""Layer and image reports in the database, and the claims that keep work from being done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from sqlalchemy import ColumnElement, Engine, Table, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from scanner.model import ImageReport, LayerReport
+from scanner.store._claims import claim
+from scanner.store._codec import pack, unpack
+from scanner.store._database import database_path, open_database, writer
+from scanner.store._errors import store_errors
+from scanner.store._tables import IMAGE_REPORTS, LAYER_REPORTS
+
+_Report = TypeVar("_Report", bound=msgspec.Struct)
+
+
+class SqlStore:
+    """A ``scanner.ports.ReportStore`` on SQLite; every method raises ``StoreError`` only."""
+
+    def __init__(self, engine: Engine, locks: Path, where: str) -> None:
+        """Use :func:`open_store`."""
+        self._engine = engine
+        self._writer = writer(engine)
+        self._locks = locks
+        self._where = where
+
+    def load_layer(self, digest: str, fingerprint: str) -> LayerReport | None:
+        """Return the stored report, or None."""
+        return self._load(LAYER_REPORTS, digest, fingerprint, LayerReport)
+
+    def save_layer(self, report: LayerReport, fingerprint: str) -> None:
+        """Store a layer's report; the first one stored wins."""
+        values = _row(report.digest, fingerprint, report)
+        with store_errors(self._where):
+            try:
+                with self._writer.begin() as connection:
+                    connection.execute(insert(LAYER_REPORTS).values(values))
+            except IntegrityError:
+                pass  # somebody was first
+
+    def load_image(self, digest: str, fingerprint: str) -> ImageReport | None:
+        """Return the stored report of a manifest digest, or None."""
+        return self._load(IMAGE_REPORTS, digest, fingerprint, ImageReport)
+
+    def save_image(self, report: ImageReport, fingerprint: str, reference: str) -> None:
+        """Store or replace an image's report."""
+        values = {**_row(report.digest, fingerprint, report), "reference": reference}
+        with store_errors(self._where), self._writer.begin() as connection:
+            connection.execute(
+                delete(IMAGE_REPORTS).where(*_is(IMAGE_REPORTS, report.digest, fingerprint))
+            )
+            connection.execute(insert(IMAGE_REPORTS).values(values))
+
+    @contextmanager
+    def claim_layer(self, digest: str, fingerprint: str, *, wait_seconds: float) -> Iterator[bool]:
+        """Claim the right to compute one layer's report; see ``scanner.ports.ReportStore``."""
+        held = claim(self._locks, "layer", digest, fingerprint, wait_seconds=wait_seconds)
+        with store_errors(str(self._locks)):
+            claimed = held.__enter__()
+        try:
+            yield claimed
+        finally:
+            held.__exit__(None, None, None)
+
+    def close(self) -> None:
+        """Close the database; safe to call twice."""
+        self._engine.dispose()
+
+    def _load(
+        self, table: Table, digest: str, fingerprint: str, kind: type[_Report]
+    ) -> _Report | None:
+        query = select(table.c.report).where(*_is(table, digest, fingerprint))
+        with store_errors(self._where):
+            with self._engine.connect() as connection:
+                data = connection.execute(query).scalar()
+            if data is None:
+                return None
+            report = unpack(data, kind)
+            if report is None:  # damaged, or of another version: as good as absent
+                self._drop(table, digest, fingerprint, data)
+            return report
+
+    def _drop(self, table: Table, digest: str, fingerprint: str, data: bytes) -> None:
+        """Delete a row unless somebody has replaced it meanwhile."""
+        with self._writer.begin() as connection:
+            connection.execute(
+                delete(table).where(*_is(table, digest, fingerprint), table.c.report == data)
+            )
+
+
+def _is(table: Table, digest: str, fingerprint: str) -> tuple[ColumnElement[bool], ...]:
+    return (table.c.digest == digest, table.c.fingerprint == fingerprint)
+
+
+def _row(digest: str, fingerprint: str, report: msgspec.Struct) -> dict[str, object]:
+    return {
+        "digest": digest,
+        "fingerprint": fingerprint,
+        "report": pack(report),
+        "created_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+    }
+
+
+def open_store(where: str | Path) -> SqlStore:
+    """Open the store in a directory (or file, or ``sqlite:///file``), made if it is not there.
+
+    The directory gets mode 0700, the database 0600. Many processes may open one store at once.
+
+    Raises:
+        StoreError: it cannot be opened or made, is damaged, or a newer scanner made it; ``hint`` says more.
+    """
+    path = database_path(where)
+    locks = path.parent / "locks"
+    return SqlStore(open_database(path, locks), locks, str(path))
