@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from scanner.errors import MalformedFileError
 from scanner.ports import LayerFile
+
+TOML_KEY_PARTS: Final = 16
+_TOML_STRING_OR_COMMENT: Final = re.compile(
+    r'"""(?:[^\\]|\\.)*?(?:"""|\Z)|"[^"\\\n]*(?:\\.[^"\\\n]*)*"?'
+    r"|'''.*?(?:'''|\Z)|'[^'\n]*'?|(?P<comment>#[^\n]*)",
+    re.DOTALL,
+)
+_TOML_DELIMITER: Final = re.compile(r"[=,\[\]{}\n]")
 
 
 def read_text(file: LayerFile) -> str:
@@ -38,9 +47,30 @@ def read_json(file: LayerFile) -> Any:
         raise MalformedFileError(file.path, f"not JSON: {error}"[:200]) from error
 
 
+def _has_long_key(document: str) -> bool:
+    """Whether a dotted key of TOML has more than ``TOML_KEY_PARTS`` parts."""
+    if all(line.count(".") < TOML_KEY_PARTS for line in document.split("\n")):
+        return False
+    bare = _TOML_STRING_OR_COMMENT.sub(lambda m: "" if m["comment"] else "_", document)
+    for piece in _TOML_DELIMITER.split(bare):
+        parts_count = 0
+        for part in piece.split("."):
+            parts_count = parts_count + 1 if part.strip() else 0
+            if parts_count > TOML_KEY_PARTS:
+                return True
+    return False
+
+
 def read_toml(file: LayerFile) -> dict[str, Any]:
-    """Return the file's TOML table; raises like :func:`read_json`."""
+    """Return the file's TOML table.
+
+    Raises:
+        MalformedFileError: as :func:`read_json`, or a dotted key of more than ``TOML_KEY_PARTS`` parts
+            (tomllib's time grows with the square of their number, and more).
+    """
     text_ = read_text(file)
+    if _has_long_key(text_):
+        raise MalformedFileError(file.path, f"a key of more than {TOML_KEY_PARTS} parts")
     try:
         return tomllib.loads(text_)
     except RecursionError as error:

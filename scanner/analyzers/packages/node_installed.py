@@ -87,7 +87,7 @@ ANALYZERS: Final = (
             globs=("**/node_modules/*/package.json", "**/node_modules/@*/*/package.json")
         ),
         parse=parse,
-        max_file_bytes=16 * 1024 * 1024,
+        max_file_bytes=2 * 1024 * 1024,
         summary="Node packages installed in node_modules",
         purl_types=("npm",),
     ),
