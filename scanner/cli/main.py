@@ -46,10 +46,11 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    code: object = None
     try:
-        cli(prog_name="scanner", standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        _leave(stop.exit_code)
+        code = cli(
+            prog_name="scanner", standalone_mode=False
+        )  # what Exit was raised with, if it was
     except click.Abort:
         _leave(ExitCode.INTERRUPTED)
     except click.ClickException as error:
@@ -62,14 +63,20 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave(ExitCode.CLEAN)
-    _leave(ExitCode.CLEAN)
+    _leave(code if isinstance(code, int) else ExitCode.CLEAN)
 
 
 def _complain(error: ScannerError) -> None:
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(str(error), err=True)
+    click.echo(_printable(str(error)), err=True)
     if error.hint:
-        click.echo(f"  {error.hint}", err=True)
+        click.echo(f"  {_printable(error.hint)}", err=True)
+
+
+def _printable(text: str) -> str:
+    from scanner.reports.table import printable  # noqa: PLC0415 - only where there is an error
+
+    return printable(text)
 
 
 def _leave(code: int) -> None:

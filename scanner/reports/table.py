@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final, TextIO
 
-from scanner.model import FileIssue, Finding, ImageReport, ScanReport, ScanState, Severity
+from scanner.model import (
+    FileIssue,
+    Finding,
+    ImageReport,
+    LimitHit,
+    ScanReport,
+    ScanState,
+    Severity,
+)
 from scanner.ports import ReportFormat
 
 _PLACES_SHOWN: Final = 5
+_OFFSETS_SHOWN: Final = 3
+_FOLDED_PLACES_SHOWN: Final = 3
 _ISSUES_SHOWN: Final = 10
+_STEP_LENGTH: Final = 120
+_EVIDENCE_LENGTH: Final = 60
+_LEAST_WIDTH: Final = 40
+_FOLDED: Final = frozenset({Severity.LOW, Severity.INFO})
 _COLOURS: Final = {
     Severity.CRITICAL: "1;37;41",
     Severity.HIGH: "1;31",
@@ -24,6 +38,10 @@ _STATES: Final = {
     ScanState.PARTIAL: "1;33",
     ScanState.FAILED: "1;31",
 }
+_KINDS: Final = {"vulnerability": "vulnerabilities"}
+_DIM: Final = "2"
+_BOLD: Final = "1"
+_WARNING: Final = "1;33"
 
 
 class _Paper:
@@ -32,7 +50,7 @@ class _Paper:
     def __init__(self, stream: TextIO, *, colour: bool, width: int) -> None:
         self._stream = stream
         self._colour = colour
-        self._width = max(40, width)
+        self._width = max(_LEAST_WIDTH, width)
 
     def paint(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
@@ -40,15 +58,29 @@ class _Paper:
     def line(self, text: str = "") -> None:
         self._stream.write(text + "\n")
 
-    def wrapped(self, label: str, text: str, indent: int = 4) -> None:
+    def wrapped(self, label: str, text: str, indent: int = 4, columns: int = 10) -> None:
         """Write ``label`` in a column of its own and ``text`` wrapped beside it."""
-        head = " " * indent + f"{label:<7}"
-        lines = textwrap.wrap(printable(text), self._width - len(head), break_on_hyphens=False) or [
-            ""
-        ]
-        self.line(self.paint(head, "2") + lines[0])
-        for more in lines[1:]:
-            self.line(" " * len(head) + more)
+        head = " " * indent + f"{label:<{columns}}"
+        first, *more = self._wrap(text, len(head))
+        self.line(self.paint(head, _DIM) + first)
+        for line in more:
+            self.line(" " * len(head) + line)
+
+    def heading(self, text: str, note: str, indent: int = 2) -> None:
+        """Write ``text`` in bold, and ``note`` at the right edge if there is room."""
+        *before, last = self._wrap(text, indent)
+        margin = " " * indent
+        for line in before:
+            self.line(margin + self.paint(line, _BOLD))
+        gap = self._width - indent - len(last) - len(note)
+        if gap < 2:  # noqa: PLR2004 - columns between the two
+            self.line(margin + self.paint(last, _BOLD))
+            last, gap = "", self._width - indent - len(note)
+        self.line(margin + self.paint(last, _BOLD) + " " * gap + self.paint(note, _DIM))
+
+    def _wrap(self, text: str, indent: int) -> list[str]:
+        lines = textwrap.wrap(printable(text), self._width - indent, break_on_hyphens=False)
+        return lines or [""]
 
 
 def printable(text: str) -> str:
@@ -59,122 +91,195 @@ def printable(text: str) -> str:
 def size_text(count: int) -> str:
     """Return bytes as a person reads them: ``1.5 GB`` (powers of 1000)."""
     value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":  # noqa: PLR2004
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:  # noqa: PLR2004
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
-    raise AssertionError
+    return f"{value:.1f} GB"
 
 
 def _write(report: ScanReport, stream: TextIO, colour: bool, width: int) -> None:  # noqa: FBT001
     paper = _Paper(stream, colour=colour, width=width)
-    paper.line(paper.paint(printable(report.reference), "1"))
-    paper.line(f"  {report.digest}")
+    paper.line(paper.paint(printable(report.reference), _BOLD))
+    paper.line(paper.paint(f"  {printable(report.digest)}", _DIM))
     for image in report.images:
         paper.line()
-        _image(paper, image)
+        _image(paper, image, of_index=image.digest != report.digest)
     if report.skipped:
         paper.line()
-        paper.line("Entries of the index that are no images to scan:")
+        paper.line("Entries of the index that were not scanned:")
         _issues(paper, report.skipped)
     paper.line()
     paper.line(_result(paper, report))
 
 
-def _image(paper: _Paper, image: ImageReport) -> None:
-    name = image.distribution.name or image.distribution.id if image.distribution else ""
+def _image(paper: _Paper, image: ImageReport, *, of_index: bool) -> None:
+    distribution = image.distribution
+    name = (distribution.name or distribution.id) if distribution else "distribution not recognised"
+    digest = f" · {image.digest[:19]}" if of_index else ""
     paper.line(
-        paper.paint(f"{image.platform}", "1")
-        + f"  {printable(name) or 'no distribution recognised'}  {image.digest[:19]}"
+        paper.paint(printable(str(image.platform)), _BOLD)
+        + f" · {printable(name)}"
+        + paper.paint(printable(digest), _DIM)
     )
     if image.error:
         paper.wrapped("failed", image.error, 2)
         return
-    ordered = sorted(image.findings, key=lambda f: (-f.severity.rank, f.rule_id))
+    ordered = sorted(image.findings, key=lambda f: (-f.severity.rank, f.rule_id, f.title))
     for severity, of_severity in groupby(ordered, key=lambda f: f.severity):
         _severity(paper, severity, list(of_severity))
     if not ordered:
         paper.line()
         paper.line("  No findings.")
     paper.line()
-    _packages(paper, image)
     _coverage(paper, image)
 
 
 def _severity(paper: _Paper, severity: Severity, findings: Sequence[Finding]) -> None:
     paper.line()
     heading = paper.paint(f" {severity.upper()} ", _COLOURS[severity])
-    paper.line(f"{heading} {len(findings)} finding{'s' if len(findings) > 1 else ''}")
-    for _, same in groupby(findings, key=lambda f: (f.rule_id, f.title)):
-        _rule(paper, list(same))
+    paper.line(f"{heading} {_counted(len(findings), 'finding')}")
+    write = _folded if severity in _FOLDED else _rule
+    for number, (_, same) in enumerate(groupby(findings, key=lambda f: f.rule_id)):
+        if number and severity not in _FOLDED:
+            paper.line()
+        write(paper, list(same))
+
+
+def _folded(paper: _Paper, findings: Sequence[Finding]) -> None:
+    """Write what can wait: a heading, and the first places in one line."""
+    first = findings[0]
+    alike = len({f.title for f in findings}) == 1
+    paper.heading(
+        (first.title if alike else f"{first.title}, and alike") + _times(findings), first.rule_id
+    )
+    places = list(dict.fromkeys(f.path or f.package for f in findings))
+    more = len(places) - _FOLDED_PLACES_SHOWN
+    paper.wrapped(
+        "where",
+        ", ".join(places[:_FOLDED_PLACES_SHOWN]) + (f" and {more} more" if more > 0 else ""),
+    )
 
 
 def _rule(paper: _Paper, findings: Sequence[Finding]) -> None:
-    first = findings[0]
-    count = f" ({len(findings)})" if len(findings) > 1 else ""
-    paper.line(
-        f"  {paper.paint(printable(first.title), '1')}{count}  {paper.paint(first.rule_id, '2')}"
-    )
-    for finding in findings[:_PLACES_SHOWN]:
-        paper.wrapped("where", _place(finding))
-    if len(findings) > _PLACES_SHOWN:
-        paper.wrapped("", f"and {len(findings) - _PLACES_SHOWN} more (all are in --format json)")
-    steps = list(dict.fromkeys(f.build_step for f in findings if f.build_step))
-    if len(steps) == 1:
-        paper.wrapped("made by", steps[0][:200])
-    paper.wrapped("why", first.why)
-    paper.wrapped("do", first.remedy)
+    """Write all findings of one rule: every title with its places, then once why and what to do."""
+    for _, same in groupby(findings, key=lambda f: f.title):
+        titled = list(same)
+        paper.heading(titled[0].title + _times(titled), titled[0].rule_id)
+        places = list(_places(titled))
+        for place in places[:_PLACES_SHOWN]:
+            paper.wrapped("where", place)
+        if len(places) > _PLACES_SHOWN:
+            paper.wrapped("", f"and {len(places) - _PLACES_SHOWN} more (all: --format json)")
+    if origin := _origin(findings):
+        paper.wrapped("made by", origin)
+    paper.wrapped("why", findings[0].why)
+    paper.wrapped("do", findings[0].remedy)
 
 
-def _place(finding: Finding) -> str:
-    where = finding.path or finding.package
-    if finding.line is not None:
-        where += f":{finding.line}"
-    elif finding.offset is not None:
-        where += f" at byte {finding.offset}"
-    notes = []
-    if finding.layer_index is not None:
-        notes.append(f"layer {finding.layer_index}")
-    if finding.deleted_later:
-        notes.append("deleted by a newer layer, but can still be pulled")
-    notes += [f"{k} {v}" for k, v in finding.evidence.items() if k != "sha256"]
-    return f"{where}  ({'; '.join(notes)})" if notes else where
+def _times(findings: Sequence[Finding]) -> str:
+    return f" (×{len(findings)})" if len(findings) > 1 else ""  # noqa: RUF001 - times
 
 
-def _packages(paper: _Paper, image: ImageReport) -> None:
-    counts = [f"{kind} {count}" for kind, count in image.coverage.ecosystems.items()]
-    paper.wrapped("pkgs", ", ".join(counts) or "none found", 2)
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _places(findings: Sequence[Finding]) -> Iterator[str]:
+    """Yield one text per file; several places in it are told together."""
+    for (where, deleted), same in groupby(
+        findings, key=lambda f: (f.path or f.package, f.deleted_later)
+    ):
+        group = list(same)
+        notes = list(_evidence(group[0])) if len(group) == 1 else []
+        if deleted:
+            notes.insert(0, "deleted by a newer layer, but still in the image")
+        yield where + _spots(group) + (f"  ({'; '.join(notes)})" if notes else "")
+
+
+def _spots(findings: Sequence[Finding]) -> str:
+    lines = [f.line for f in findings if f.line is not None]
+    if len(lines) == len(findings):
+        return ":" + _listed([str(n) for n in lines])
+    offsets = [str(f.offset) for f in findings if f.offset is not None]
+    return f" at byte {_listed(offsets)}" if offsets else ""
+
+
+def _listed(numbers: Sequence[str]) -> str:
+    more = len(numbers) - _OFFSETS_SHOWN
+    return ", ".join(numbers[:_OFFSETS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _evidence(finding: Finding) -> Iterator[str]:
+    """Yield what helps a person; hashes and references to benchmarks are for programs."""
+    for key, value in finding.evidence.items():
+        if value and key != "cis" and "sha256" not in key:
+            short = value if len(value) <= _EVIDENCE_LENGTH else value[:_EVIDENCE_LENGTH] + "…"
+            yield f"{key} {short}"
+
+
+def _origin(findings: Sequence[Finding]) -> str:
+    """Return the layer of all findings and the build step that made it; empty where they differ."""
+    origins = {(f.layer_index, f.build_step) for f in findings}
+    if len(origins) > 1:
+        indexes = sorted({i for i, _ in origins if i is not None})
+        return f"layers {', '.join(map(str, indexes))}" if indexes else ""
+    index, step = origins.pop()
+    if index is None:
+        return ""
+    return f"layer {index}" + (f": {step[:_STEP_LENGTH]}" if step else "")
 
 
 def _coverage(paper: _Paper, image: ImageReport) -> None:
     coverage = image.coverage
+    by_count = sorted(coverage.ecosystems.items(), key=lambda e: (-e[1], e[0]))
+    paper.wrapped("packages", ", ".join(f"{n} {kind}" for kind, n in by_count) or "none found", 2)
     cached = sum(layer.cached for layer in image.layers)
-    text = (
-        f"{coverage.layers_scanned_count} of {coverage.layers_count} layers"
-        f"{f' ({cached} known from the store)' if cached else ''}, "
-        f"{size_text(coverage.uncompressed_bytes)}, {coverage.files_count:,} files"
+    known = f" ({cached} known from the store)" if cached else ""
+    paper.wrapped(
+        "read",
+        f"{coverage.layers_scanned_count} of {_counted(coverage.layers_count, 'layer')}{known}, "
+        f"{size_text(coverage.uncompressed_bytes)}, {_counted(coverage.files_count, 'file')}",
+        2,
     )
-    paper.wrapped("read", text, 2)
     if coverage.not_looked_for:
-        paper.wrapped("not", f"looked for: {', '.join(coverage.not_looked_for)}", 2)
+        kinds = ", ".join(_KINDS.get(k, k) for k in coverage.not_looked_for)
+        paper.wrapped("not read", f"{kinds}: this version does not look for them", 2)
     if coverage.issues or coverage.limits:
-        paper.line(paper.paint("  Not looked at as it should have been:", "1;33"))
+        paper.line(paper.paint("  Could not be looked at as it should have been:", _WARNING))
         _issues(paper, coverage.issues)
-        for hit in coverage.limits:
-            paper.wrapped("limit", f"{hit.limit} = {hit.allowed:g}  {hit.path}")
+        _limits(paper, coverage.limits)
 
 
 def _issues(paper: _Paper, issues: Sequence[FileIssue]) -> None:
-    for text in _issue_texts(issues[:_ISSUES_SHOWN]):
-        paper.wrapped("-", text)
-    if len(issues) > _ISSUES_SHOWN:
-        paper.wrapped("", f"and {len(issues) - _ISSUES_SHOWN} more (all are in --format json)")
-
-
-def _issue_texts(issues: Sequence[FileIssue]) -> Iterator[str]:
+    """Write issues, those of one reason together, so that one cause does not fill the page."""
+    by_reason: dict[str, list[str]] = {}
     for issue in issues:
         where = issue.path or (f"layer {issue.layer[:19]}" if issue.layer else "image")
-        yield f"{where}: {issue.reason}"
+        by_reason.setdefault(issue.reason, []).append(where)
+    for reason, places in list(by_reason.items())[:_ISSUES_SHOWN]:
+        _bullet(paper, f"{_first(places)}: {reason}")
+    if len(by_reason) > _ISSUES_SHOWN:
+        _bullet(paper, f"{len(by_reason) - _ISSUES_SHOWN} other reasons (all: --format json)")
+
+
+def _limits(paper: _Paper, limits: Sequence[LimitHit]) -> None:
+    by_limit: dict[tuple[str, float], list[str]] = {}
+    for hit in limits:
+        by_limit.setdefault((hit.limit, hit.allowed), []).append(hit.path)
+    for (name, allowed), paths in by_limit.items():
+        _bullet(paper, f"limit {name} = {allowed:.15g} was hit: {_first(filter(None, paths))}")
+
+
+def _bullet(paper: _Paper, text: str) -> None:
+    paper.wrapped("-", text, 4, 2)
+
+
+def _first(places: Iterable[str]) -> str:
+    distinct = list(dict.fromkeys(places)) or ["the image"]
+    more = len(distinct) - _FOLDED_PLACES_SHOWN
+    shown = ", ".join(distinct[:_FOLDED_PLACES_SHOWN])
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _result(paper: _Paper, report: ScanReport) -> str:
@@ -184,7 +289,7 @@ def _result(paper: _Paper, report: ScanReport) -> str:
         if (n := sum(f.severity is severity for i in report.images for f in i.findings))
     ]
     state = paper.paint(report.state, _STATES[report.state])
-    return f"{state}: {', '.join(counts) or 'no findings'} in {report.seconds:.1f} s"
+    return f"{state}: {', '.join(counts) or 'no findings'} ({report.seconds:.1f} s)"
 
 
 FORMAT: Final = ReportFormat(

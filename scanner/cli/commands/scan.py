@@ -45,7 +45,7 @@ _SWITCH_SECONDS: Final = 0.001
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(["table", "json"]),
+    type=click.Choice(sorted(report_formats())),
     default="table",
     show_default=True,
     help="How the report is written.",
