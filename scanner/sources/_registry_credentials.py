@@ -83,17 +83,29 @@ def _config_paths(given: Path | None) -> Iterator[Path]:
     """Yield config files that exist; one that was named must."""
     if given is not None:
         path = given / "config.json" if given.is_dir() else given
-        if not path.is_file():
+        if not _is_file(path):
             raise SettingsError(str(path), "no such docker config file")
         yield path
         return
-    directory = os.environ.get("DOCKER_CONFIG")
-    candidates = [Path(directory) if directory else Path.home() / ".docker"]
-    paths = [candidates[0] / "config.json"]
-    runtime_dir = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime_dir:
-        paths.append(Path(runtime_dir) / "containers" / "auth.json")
-    yield from (path for path in paths if path.is_file())
+    docker, runtime = os.environ.get("DOCKER_CONFIG"), os.environ.get("XDG_RUNTIME_DIR")
+    paths = [(Path(docker) if docker else _home() / ".docker") / "config.json"]
+    if runtime:
+        paths.append(Path(runtime) / "containers" / "auth.json")
+    yield from filter(_is_file, paths)
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user without a home, as in many containers
+        return Path("/")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # another user's home
+        return False
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -30,6 +30,7 @@ T = TypeVar("T")
 _RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
 _FEW_TRIES: Final = 2
 """For what seldom gets better: 500, and nobody listening."""
+_HUB: Final = "registry-1.docker.io"
 _ERROR_BYTES: Final = 16_384
 _MESSAGE_LENGTH: Final = 200
 _CAUSE_DEPTH: Final = 8
@@ -100,12 +101,10 @@ def _translated(error: Exception, host: str, operation: str) -> UpstreamError | 
     cause = _root_cause(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
         reason = f"TLS certificate not accepted: {cause.verify_message}"
-        hint = "give the CA that signed it with --ca-file"
+        hint = "name the CA that signed it in the setting registry.ca_file"
         return UpstreamError(host, operation, reason[:_MESSAGE_LENGTH], hint=hint)
     if isinstance(cause, ssl.SSLError):
-        reason = f"TLS handshake failed ({(cause.reason or 'connection closed')[:80]})"
-        hint = f"if this registry speaks plain http, say so: --insecure-registry {host}"
-        return UpstreamError(host, operation, reason, hint=hint)
+        return _tls_failure(cause, host, operation)
     if isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN:
         return UpstreamError(host, operation, "no such host name")
     if isinstance(cause, requests.exceptions.InvalidURL | urllib3.exceptions.LocationParseError):
@@ -114,6 +113,20 @@ def _translated(error: Exception, host: str, operation: str) -> UpstreamError | 
     return TransientError(
         UpstreamError(host, operation, _reason(cause), retryable=True), tries=tries
     )
+
+
+def _tls_failure(cause: ssl.SSLError, host: str, operation: str) -> UpstreamError | TransientError:
+    """Return the error for a broken handshake, which may mean that there is no TLS at all."""
+    is_cut = isinstance(cause, ssl.SSLEOFError)
+    reason = "connection cut" if is_cut else str(getattr(cause, "reason", None) or "unknown")[:80]
+    error = UpstreamError(
+        host,
+        operation,
+        f"TLS failed ({reason})",
+        retryable=is_cut,
+        hint=f"if this registry speaks plain http, say so: --insecure-registry {host}",
+    )
+    return TransientError(error, tries=_FEW_TRIES) if is_cut else error
 
 
 def _reason(cause: BaseException) -> str:
@@ -156,13 +169,18 @@ def status_failure(
     if status == HTTPStatus.NOT_FOUND:
         return NotFoundError(host, operation, reason, hint="check the spelling, or log in")
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        hint = f"log in (docker login {host}), or give SCANNER_REGISTRY_USERNAME and _PASSWORD"
-        return UnauthorizedError(host, operation, reason, hint=hint)
+        return UnauthorizedError(host, operation, reason, hint=login_hint(host))
     if not is_retryable(status):
         return UpstreamError(host, operation, reason)
     few = _FEW_TRIES if status == HTTPStatus.INTERNAL_SERVER_ERROR else None
     error = UpstreamError(host, operation, reason, retryable=True)
     return TransientError(error, wait_seconds=_retry_after(response), tries=few)
+
+
+def login_hint(host: str) -> str:
+    """Return what a person can do to be let in."""
+    name = "" if host == _HUB else f" {host}"
+    return f"log in (docker login{name}), or give SCANNER_REGISTRY_USERNAME and _PASSWORD"
 
 
 def _details(response: requests.Response, secrets: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 from scanner.errors import ForbiddenHostError, UnauthorizedError, UpstreamError
 from scanner.sources._registry_credentials import ANONYMOUS, Credential
+from scanner.sources._registry_errors import login_hint
 from scanner.sources._registry_hosts import is_trusted_realm, split_url
 
 _OPERATION: Final = "log in"
@@ -148,7 +149,7 @@ class Authorizer:
                 self.host,
                 _OPERATION,
                 "the registry wants a user name and password",
-                hint=f"log in (docker login {self.host}), or give SCANNER_REGISTRY_USERNAME and _PASSWORD",
+                hint=login_hint(self.host),
             )
         return _Grant(credential.basic, float("inf"))
 
@@ -187,7 +188,7 @@ class Authorizer:
                 self.host,
                 _OPERATION,
                 f"credentials are not given to the token server {parts.netloc[:255]}, another host",
-                hint=f"if it is right, add {parts.netloc[:255]} to the setting allowed_realm_hosts",
+                hint=f"if it is right, add {parts.netloc[:255]} to the setting registry.token_hosts",
             )
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+
 import pytest
+import requests
+import urllib3
 from support.faulty_registry import Reply, error_reply
 from support.image_builder import (
     OCI_CONFIG,
@@ -40,7 +45,7 @@ from scanner.errors import (
 from scanner.model import Descriptor
 from scanner.ports import Limits
 from scanner.sources._documents import parse_config, parse_index, parse_manifest
-from scanner.sources._registry_errors import Backoff
+from scanner.sources._registry_errors import Backoff, TransientError, wire_errors
 from scanner.sources.registry import SOURCE, open_registry
 
 # The real registry
@@ -338,3 +343,25 @@ def test_silence(server, opened):
     server.script(MANIFEST_PATH, *[Reply(200, APP.manifest_bytes, cut_after=9, stalls=True)] * 2)
     with pytest.raises(UpstreamError, match="timed out"):
         opened(idle_seconds=0.1, retries_count=1).root()
+
+
+def subclasses(kind: type[Exception]) -> set[type[Exception]]:
+    return {kind}.union(*map(subclasses, kind.__subclasses__()))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    sorted(
+        subclasses(requests.RequestException)
+        | subclasses(urllib3.exceptions.HTTPError)
+        | {OSError, TimeoutError, ConnectionResetError, ssl.SSLError, socket.gaierror},
+        key=repr,
+    ),
+    ids=lambda kind: f"{kind.__module__}.{kind.__name__}",
+)
+def test_every_error_of_the_libraries_is_mapped(kind):
+    error = kind.__new__(kind)
+    with pytest.raises((UpstreamError, TransientError)) as caught, wire_errors("reg.example", "x"):
+        raise error
+    assert str(caught.value).startswith("reg.example: x: ")
+    assert caught.value.__suppress_context__

@@ -240,7 +240,7 @@ def test_credentials_are_not_given_to_another_host(server, options):
         ):
             source.root()
         assert realm.seen == []
-        assert "allowed_realm_hosts" in caught.value.hint
+        assert "registry.token_hosts" in caught.value.hint
         port = realm.host.partition(":")[2]
         allowed = options(
             username="u",
@@ -377,6 +377,14 @@ def test_tls_with_our_ca(tls_server, options, certificate):
         assert read_all(source) == APP.layers[0]
 
 
+@pytest.mark.parametrize("sent", [0, 100_000], ids=["start", "middle"])
+def test_cut_over_tls_is_resumed(tls_server, options, certificate, sent):
+    tls_server.script(LAYER_PATH, Reply(200, APP.layers[0], cut_after=sent))
+    given = options(insecure_hosts=frozenset(), ca_file=certificate)
+    with open_registry(f"{tls_server.host}/{NAME}:1", given, backoff=BACKOFF) as source:
+        assert read_all(source) == APP.layers[0]
+
+
 def test_tls_with_an_unknown_ca(tls_server, options):
     given = options(insecure_hosts=frozenset())
     with (
@@ -385,7 +393,7 @@ def test_tls_with_an_unknown_ca(tls_server, options):
     ):
         source.root()
     assert not caught.value.retryable
-    assert "--ca-file" in caught.value.hint
+    assert "registry.ca_file" in caught.value.hint
 
 
 def test_from_https_to_plain_http(tls_server, server, options, certificate):
