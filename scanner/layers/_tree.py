@@ -24,9 +24,12 @@ _STEPS_COUNT: Final = 1_024
 _TARGET_CHARS: Final = 4_096
 _PATH_CHARS: Final = 4 * 4_096
 """A longer path names nothing (the walker refuses to read one); ``\\xff`` stands for one byte."""
+_DEPTH_COUNT: Final = 256
 _MEMO_CHARS: Final = 32 * 1024 * 1024
 _TREE_CHARS: Final = 64 * 1024 * 1024
 """Of all paths of directories that matter: a million of ordinary length."""
+_LAYER_STEPS_COUNT: Final = 20_000_000
+"""Parts looked up for one layer: a few for each of its directories, but links can be made to cost more."""
 _NO_NAMES: Final[frozenset[str]] = frozenset()
 _NO_NODES: Final[Mapping[str, Node]] = {}
 
@@ -113,6 +116,7 @@ class MergedTree:
         """The canonical ones."""
         self._memo_chars = 0
         self._tree_chars = 0
+        self._steps = 0
         self._blocked = False
         """Whether some of them lead through what is no directory."""
         self.aliases: list[tuple[str, Node]] = []
@@ -156,7 +160,7 @@ class MergedTree:
 
     def _resolve(self, directory: str) -> str:
         """Return the canonical path of a written directory, which need not exist."""
-        if len(directory) > _PATH_CHARS:
+        if len(directory) > _PATH_CHARS or directory.count("/") > _DEPTH_COUNT:
             return directory
         if self._memo_chars > _MEMO_CHARS:
             self._forget_resolved()
@@ -165,6 +169,7 @@ class MergedTree:
         while (known := memo.get(path)) is None:
             path, name = split(path)
             todo.append(name)
+        self._count(len(todo))
         while todo:
             name = todo.pop()
             path = join(path, name)
@@ -192,9 +197,11 @@ class MergedTree:
         done = [] if target[0] == "/" else [p for p in directory.split("/") if p]
         todo = target.split("/")[::-1]
         links = 1
-        for _ in range(_STEPS_COUNT):
+        for steps in range(_STEPS_COUNT):
             if not todo:
-                return "/".join(done)
+                self._count(steps)
+                found = "/".join(done)
+                return found if len(found) <= _PATH_CHARS else None
             part = todo.pop()
             if part == "..":
                 del done[-1:]
@@ -208,11 +215,17 @@ class MergedTree:
                 continue
             links += 1
             if links > _LINKS_COUNT or not 0 < len(node.target) <= _TARGET_CHARS:
-                return None
+                break
             if node.target[0] == "/":
                 done = []
             todo += node.target.split("/")[::-1]
+        self._count(_STEPS_COUNT)
         return None
+
+    def _count(self, steps: int) -> None:
+        self._steps += steps
+        if self._steps > _LAYER_STEPS_COUNT:
+            raise LimitExceededError("merged_steps_count", _LAYER_STEPS_COUNT, self._steps)
 
     def _forget_resolved(self) -> None:
         self._memo = {"": ""}
@@ -226,8 +239,9 @@ class MergedTree:
         """Apply one layer on top; ``watched`` are written paths whose nodes are wanted.
 
         Raises:
-            LimitExceededError: the tree of what matters is absurdly large.
+            LimitExceededError: the tree of what matters is absurdly large, or its links absurdly tangled.
         """
+        self._steps = 0
         symlinks = dict(layer.symlinks)
         hardlinks = {path: clean(target) for path, target in layer.hardlinks}
         own = by_directory((*watched, *symlinks, *hardlinks, *hardlinks.values()))
@@ -244,7 +258,7 @@ class MergedTree:
             mine = own.get(directory, _NO_NAMES)
             for name in self._that_matter(canonical, names, mine):
                 path = join(directory, name[1:])
-                node = Node(name[:1], path, symlinks.get(path, ""))
+                node = Node(name[:1], path, symlinks.get(path, "") if name[0] == "l" else "")
                 if path in hardlinks and node.kind == "f":
                     target = hardlinks[path]
                     linked = self.node_at(target) or older[target]
@@ -314,6 +328,8 @@ class MergedTree:
         children = self._directories[directory] = {}
         while directory:
             self._tree_chars += len(directory)
+            if self._tree_chars > _TREE_CHARS:
+                raise LimitExceededError("merged_tree_chars", _TREE_CHARS, self._tree_chars)
             directory, name = split(directory)
             above = self._directories.setdefault(directory, {})
             old = above.get(name)
@@ -322,8 +338,6 @@ class MergedTree:
             above[name] = Node("d", "")
             if old is not None:
                 self._forget_resolved()
-        if self._tree_chars > _TREE_CHARS:
-            raise LimitExceededError("merged_tree_chars", _TREE_CHARS, self._tree_chars)
         return children
 
     def _unblock(self, directory: str) -> None:

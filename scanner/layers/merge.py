@@ -208,7 +208,7 @@ def merge(layers: Sequence[MergeLayer], config: ImageConfig) -> MergedImage:
     """Return the merged image of ``layers``, oldest first. Outputs keep the order of layers and reports.
 
     Raises:
-        LimitExceededError: directories without number lead to what matters; only a hostile image has them.
+        LimitExceededError: directories or links without number; only a hostile image has them.
     """
     tree, applied = _apply(layers, ())
     if tree.missing:  # hard links to older files that nothing else watches: look for those too

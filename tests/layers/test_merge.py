@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from support.tree import (
     contents,
@@ -14,6 +15,7 @@ from support.tree import (
     whiteout,
 )
 
+from scanner.errors import LimitExceededError
 from scanner.layers.merge import finish
 from scanner.model import (
     Distribution,
@@ -94,6 +96,11 @@ STATUS = "var/lib/dpkg/status"
             [[file("d/x"), file("e/y")], [symlink("d", "e")], [file("d/x")]],
             {"e/y": "0:e/y", "e/x": "2:d/x"},
             id="directory_becomes_symlink_then_written",
+        ),
+        pytest.param(
+            [[symlink("a", "b"), file("a/x"), directory("a"), file("a/y")]],
+            {"b/x": "0:a/x", "a/y": "0:a/y"},
+            id="symlink_replaced_in_its_own_layer",
         ),
         pytest.param(
             [[file("a"), hardlink("b", "a")]], {"a": "0:a"}, id="hardlink_shows_the_original"
@@ -330,18 +337,44 @@ def test_unread_links(layers, want):
     ],
 )  # fmt: skip
 def test_hostile_trees_are_harmless(tree):
-    import msgspec
-
     one = msgspec.structs.replace(report([], packages=(package("a/x"),)), tree=tree)
     image = merged(one, one)
     assert len(image.packages) <= 1
     assert image.resolve("a/a/a/b") is not None
 
 
+@pytest.mark.parametrize(
+    ("entries", "limit"),
+    [
+        pytest.param(
+            [symlink(f"{'d' * 200}/{i}/" + "/".join("x" * 15 for _ in range(240)) + "/l", "t")
+             for i in range(150)],
+            "merged_tree_chars",
+            id="deep_directories",
+        ),
+        pytest.param(
+            [symlink(f"l{i}", "y/../" * 800) for i in range(500)]
+            + [file(f"l{i}/f") for i in range(500)],
+            "merged_steps_count",
+            id="tangled_links",
+        ),
+        pytest.param(
+            [e for i in range(900) for e in (
+                symlink("a/b", "c"), file("a/b/" + "/".join("x" * 240) + "/f"), file("a/b"))],
+            "merged_steps_count",
+            id="links_that_never_rest",
+        ),
+    ],
+)  # fmt: skip
+def test_absurd_trees_hit_a_limit(entries, limit, monkeypatch):
+    monkeypatch.setattr("scanner.layers._tree._LAYER_STEPS_COUNT", 200_000)
+    with pytest.raises(LimitExceededError) as caught:
+        merged(report(entries))
+    assert caught.value.limit == limit
+
+
 def test_name_that_is_not_utf8_is_found():
     one = report([], packages=(package("d\\xff/p"),))
-    import msgspec
-
     one = msgspec.structs.replace(one, tree=LayerTree(names=b"d\xff\0fp"))
     assert merged(one, report([whiteout("d\\xff")])).packages == ()
 
