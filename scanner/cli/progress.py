@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections import deque
+from typing import Any, Final
 
 from scanner.ports import LayerProgress
+
+_FINISHED_SHOWN: Final = 8
+_BAR_COLUMNS: Final = 16
+_REDRAWS_PER_SECOND: Final = 5.0
 
 
 class LiveProgress:
@@ -14,13 +19,15 @@ class LiveProgress:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._display: Any = None
+        self._finished: deque[Any] = deque()
 
     def stage(self, name: str) -> None:
         """Stages are too short to be drawn, except reading layers."""
 
     def layer(self, digest: str, compressed_bytes: int, platform: str) -> LayerProgress:
         """Return the line of one layer; it shows when its first bytes come."""
-        return _Line(self, f"{digest.partition(':')[2][:12]} {platform}", compressed_bytes)
+        short = f"{digest.partition(':')[2][:12]} {platform.removeprefix('linux/')}"
+        return _Line(self, short, compressed_bytes)
 
     def begin(self, label: str, total_bytes: int) -> Any:
         """Add a line; returns its task id."""
@@ -28,12 +35,20 @@ class LiveProgress:
             if self._display is None:
                 self._display = _display()
                 self._display.start()
-            return self._display.add_task(label, total=total_bytes or None, state="reading", out="")
+            return self._display.add_task(label, total=total_bytes or None, state="")
 
     def update(self, task: Any, **changes: Any) -> None:
         """Change a line."""
         with self._lock:
-            self._display.update(task, **changes)
+            if self._display is not None:
+                self._display.update(task, **changes)
+
+    def end(self, task: Any, state: str) -> None:
+        """Write a line's last word; of many finished lines only the newest stay, so that all fits."""
+        self.update(task, state=state)
+        self._finished.append(task)
+        if len(self._finished) > _FINISHED_SHOWN:
+            self.update(self._finished.popleft(), visible=False)
 
     def close(self) -> None:
         """Remove the display."""
@@ -44,7 +59,7 @@ class LiveProgress:
 
 
 class _Line:
-    """One layer. Redraws at most once per megabyte."""
+    """One layer: told of every window, drawn a few times a second."""
 
     def __init__(self, owner: LiveProgress, label: str, total_bytes: int) -> None:
         self._owner = owner
@@ -57,13 +72,12 @@ class _Line:
         if self._task is None:
             self._task = self._owner.begin(self._label, self._total_bytes)
         self._out_bytes += uncompressed_bytes
-        self._owner.update(
-            self._task, advance=compressed_bytes, out=f"{self._out_bytes / 1e6:,.0f} MB out"
-        )
+        out = f"{self._out_bytes / 1e6:,.0f} MB unpacked"
+        self._owner.update(self._task, advance=compressed_bytes, state=out)
 
     def finish(self, state: str) -> None:
         if self._task is not None:
-            self._owner.update(self._task, state=state)
+            self._owner.end(self._task, state)
 
 
 def _display() -> Any:
@@ -78,11 +92,11 @@ def _display() -> Any:
 
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(_BAR_COLUMNS),
         DownloadColumn(),
         TransferSpeedColumn(),
-        TextColumn("{task.fields[out]}"),
         TextColumn("{task.fields[state]}"),
         console=Console(stderr=True),
         transient=True,
+        refresh_per_second=_REDRAWS_PER_SECOND,
     )
