@@ -5,7 +5,7 @@ Source: https://github.com/package-url/purl-spec/blob/main/PURL-TYPES.rst
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -23,12 +23,25 @@ def finish(
 ) -> tuple[Package, ...]:
     """Return ``packages`` with the distribution in the purls of its own, and owners for the others."""
     named = [_of_distribution(p, distribution) for p in packages]
+    owners = owners_of((p.path for p in named if not p.from_distribution), owned, named)
+    return tuple(_with_owner(p, owners) for p in named)
+
+
+def owners_of(
+    paths: Iterable[str], owned: Iterable[OwnedFiles], packages: Iterable[Package]
+) -> dict[str, str]:
+    """Return the purl of the distribution's package that owns each of ``paths``, where one does."""
     purls: dict[str, str] = {}
-    for package in named:
+    for package in packages:
         if package.from_distribution:
             purls.setdefault(package.name, package.purl)
-    owners = _owners(named, owned, purls)
-    return tuple(_with_owner(p, owners) for p in named)
+    spelled = {path: _spellings(path) for path in set(paths)}
+    found = _by_spelling({s for every in spelled.values() for s in every}, owned, purls)
+    return {
+        path: owner
+        for path, every in spelled.items()
+        if (owner := next((o for s in every if (o := found.get(s))), ""))
+    }
 
 
 def _of_distribution(package: Package, distribution: Distribution | None) -> Package:
@@ -55,11 +68,9 @@ def _spellings(path: str) -> list[str]:
     return spelled
 
 
-def _owners(
-    packages: Sequence[Package], owned: Iterable[OwnedFiles], purls: Mapping[str, str]
+def _by_spelling(
+    wanted: set[str], owned: Iterable[OwnedFiles], purls: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the owner's purl by spelled path, for paths that packages of languages lie at."""
-    wanted = {s for p in packages if not p.from_distribution for s in _spellings(p.path)}
     found: dict[str, str] = {}
     for one in owned:
         purl = purls.get(one.package)
@@ -70,7 +81,5 @@ def _owners(
 
 
 def _with_owner(package: Package, owners: Mapping[str, str]) -> Package:
-    if package.from_distribution or not owners:
-        return package
-    owner = next((o for s in _spellings(package.path) if (o := owners.get(s))), "")
+    owner = "" if package.from_distribution else owners.get(package.path, "")
     return msgspec.structs.replace(package, owner=owner) if owner else package

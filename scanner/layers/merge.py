@@ -24,7 +24,7 @@ import msgspec
 
 from scanner.errors import MalformedFileError
 from scanner.layers._identity import distinct_findings, distinct_packages
-from scanner.layers._owners import finish
+from scanner.layers._owners import finish, owners_of
 from scanner.layers._tree import Applied, MergedTree, Node
 from scanner.model import (
     FileIssue,
@@ -39,7 +39,7 @@ from scanner.model import (
 )
 from scanner.model.finding import fingerprint_of
 
-__all__ = ["MergeLayer", "MergedImage", "finish", "merge"]
+__all__ = ["MergeLayer", "MergedImage", "finish", "merge", "owners_of"]
 
 _INSIDE = "!/"
 _CONFIG = "config:"

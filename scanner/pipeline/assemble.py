@@ -9,7 +9,7 @@ import msgspec
 
 from scanner.errors import InputError
 from scanner.layers.interest import InterestTable
-from scanner.layers.merge import MergedImage, MergeLayer, finish, merge
+from scanner.layers.merge import MergedImage, MergeLayer, finish, merge, owners_of
 from scanner.model import (
     Coverage,
     Descriptor,
@@ -18,10 +18,12 @@ from scanner.model import (
     Finding,
     ImageConfig,
     ImageReport,
+    Kind,
     LayerSummary,
     OwnedFiles,
     Package,
     ScanState,
+    Severity,
 )
 from scanner.model.finding import fingerprint_of
 from scanner.pipeline.context import ScanContext
@@ -30,6 +32,7 @@ from scanner.pipeline.texts import config_texts, redacted
 from scanner.ports import FileAnalyzer, ImageAnalyzer, Output
 
 _CONFIG_ANALYZERS = "config/"
+_KEY_RULES = frozenset({"crypto/weak-private-key", "crypto/private-key-in-image"})
 
 
 def build_steps(config: ImageConfig, layers_count: int) -> list[str]:
@@ -60,11 +63,8 @@ def assemble(
     issues = [o for o in outputs if isinstance(o, FileIssue)]
     places = _kept_places(layers)
     added = [_placed(o, places) for o in outputs if isinstance(o, Package)]
-    packages = finish(
-        (*merged.packages, *added),
-        (*merged.owned, *(o for o in outputs if isinstance(o, OwnedFiles))),
-        distribution,
-    )
+    owned = (*merged.owned, *(o for o in outputs if isinstance(o, OwnedFiles)))
+    packages = finish((*merged.packages, *added), owned, distribution)
     coverage = _coverage(
         layers,
         merged,
@@ -82,7 +82,7 @@ def assemble(
         config=shown if has_config else None,
         layers=tuple(_summary(one, steps[one.job.index]) for one in layers),
         packages=tuple(sorted(packages, key=lambda p: (p.purl_type, p.name, p.version, p.path))),
-        findings=_sorted(_finished(f, steps) for f in findings),
+        findings=_sorted(_finished(f, steps) for f in _published(findings, owned, packages)),
     )
 
 
@@ -110,6 +110,31 @@ def _image_outputs(merged: MergedImage, context: ScanContext, *, has_config: boo
 
 def _issue(analyzer: str, path: str, reason: str, code: str) -> FileIssue:
     return FileIssue(path=path, reason=reason[:300], code=code, analyzer=analyzer)
+
+
+def _published(
+    findings: Sequence[Finding], owned: Sequence[OwnedFiles], packages: Sequence[Package]
+) -> list[Finding]:
+    """Lower what a package of the distribution ships: its test keys are no secret of the image's owner.
+
+    Only below ``usr`` but ``usr/local``: files elsewhere (``etc``) are there to be edited.
+    """
+    shipped = {
+        f.path
+        for f in findings
+        if f.path.startswith("usr/") and not f.path.startswith("usr/local/") and not f.deleted_later
+    }
+    owners = owners_of(shipped, owned, packages)
+    return [
+        msgspec.structs.replace(
+            f,
+            severity=min(f.severity, Severity.LOW, key=lambda s: s.rank),
+            evidence={**f.evidence, "shipped_by": owners[f.path]},
+        )
+        if f.path in owners and (f.kind is Kind.SECRET or f.rule_id in _KEY_RULES)
+        else f
+        for f in findings
+    ]
 
 
 def _finished(finding: Finding, steps: Sequence[str]) -> Finding:
