@@ -26,7 +26,7 @@ _ALIGNMENT: Final = 16
 _HEADER_BYTES: Final = 32
 _SENTINEL_BYTES: Final = 16
 _SECTIONS: Final = (".go.buildinfo", "__go_buildinfo")
-_RELEASE: Final = re.compile(r"\bgo(\d[\w.]*(?:-[\w.]+)?)")
+_RELEASE: Final = re.compile(r"\bgo(\d[\w.]*(?:-(?!X:)[\w.]+)?)")
 _LINKED_VERSION: Final = re.compile(r"-X[ =]['\"\\]*main\.[vV]ersion=([^\s'\"\\]+)")
 
 
