@@ -15,6 +15,14 @@ from scanner.model import Distribution, OwnedFiles, Package
 _MERGED: Final = ("bin/", "sbin/", "lib/", "lib32/", "lib64/", "libx32/", "libo32/")
 """Directories that are links into ``usr`` where usr is merged; databases spell them either way."""
 _USR: Final = "usr/"
+_VENDORS: Final = {
+    "rhel": "redhat",
+    "sles": "suse",
+    "sled": "suse",
+    "opensuse-leap": "opensuse",
+    "opensuse-tumbleweed": "opensuse",
+}
+"""purl namespaces that are not the distribution's id."""
 _INSIDE: Final = "!/"
 
 
@@ -52,7 +60,7 @@ def _of_distribution(package: Package, distribution: Distribution | None) -> Pac
     )
     return msgspec.structs.replace(
         package,
-        namespace=package.namespace or distribution.id,
+        namespace=package.namespace or _VENDORS.get(distribution.id, distribution.id),
         qualifiers={**package.qualifiers, "distro": release},
     )
 

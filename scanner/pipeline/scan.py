@@ -123,9 +123,9 @@ def _image(
     """Return one image's report, from the store if today's is there."""
     descriptor = planned.descriptor
     # Some findings depend on the day (an expired certificate): a stored report answers for its own day.
-    fingerprint = f"{context.fingerprint}-{datetime.now(UTC):%Y%m%d}"
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if source.cacheable:
-        stored = context.store.load_image(descriptor.digest, fingerprint)
+        stored = context.store.load_image(descriptor.digest, context.fingerprint, not_before=today)
         if stored is not None and _fits(stored.platform, platforms):
             return stored
     try:
@@ -135,7 +135,7 @@ def _image(
     except ScannerError as error:
         return _failed(descriptor, error)
     if source.cacheable and not _retryable(report):
-        context.store.save_image(report, fingerprint, source.reference)
+        context.store.save_image(report, context.fingerprint, source.reference)
     return report
 
 

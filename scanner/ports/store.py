@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Protocol
 
 from scanner.model import ImageReport, LayerReport
@@ -17,8 +18,10 @@ class ReportStore(Protocol):
     def save_layer(self, report: LayerReport, fingerprint: str) -> None:
         """Store a layer's report; the first one stored wins."""
 
-    def load_image(self, digest: str, fingerprint: str) -> ImageReport | None:
-        """Return the stored report of a manifest digest, or None."""
+    def load_image(
+        self, digest: str, fingerprint: str, *, not_before: datetime | None = None
+    ) -> ImageReport | None:
+        """Return the stored report of a manifest digest, or None if there is none or only an older one."""
 
     def save_image(self, report: ImageReport, fingerprint: str, reference: str) -> None:
         """Store or replace an image's report."""

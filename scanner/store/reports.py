@@ -46,9 +46,11 @@ class SqlStore:
             except IntegrityError:
                 pass  # somebody was first
 
-    def load_image(self, digest: str, fingerprint: str) -> ImageReport | None:
-        """Return the stored report of a manifest digest, or None."""
-        return self._load(IMAGE_REPORTS, digest, fingerprint, ImageReport)
+    def load_image(
+        self, digest: str, fingerprint: str, *, not_before: datetime | None = None
+    ) -> ImageReport | None:
+        """Return the stored report of a manifest digest, or None if there is none or only an older one."""
+        return self._load(IMAGE_REPORTS, digest, fingerprint, ImageReport, not_before)
 
     def save_image(self, report: ImageReport, fingerprint: str, reference: str) -> None:
         """Store or replace an image's report."""
@@ -75,9 +77,16 @@ class SqlStore:
         self._engine.dispose()
 
     def _load(
-        self, table: Table, digest: str, fingerprint: str, kind: type[_Report]
+        self,
+        table: Table,
+        digest: str,
+        fingerprint: str,
+        kind: type[_Report],
+        not_before: datetime | None = None,
     ) -> _Report | None:
         query = select(table.c.report).where(*_is(table, digest, fingerprint))
+        if not_before is not None:
+            query = query.where(table.c.created_at >= _text(not_before))
         with store_errors(self._where):
             with self._engine.connect() as connection:
                 data = connection.execute(query).scalar()
@@ -105,8 +114,13 @@ def _row(digest: str, fingerprint: str, report: msgspec.Struct) -> dict[str, obj
         "digest": digest,
         "fingerprint": fingerprint,
         "report": pack(report),
-        "created_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "created_at": _text(datetime.now(UTC)),
     }
+
+
+def _text(moment: datetime) -> str:
+    """Return a moment so that texts compare as moments do."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def open_store(where: str | Path) -> SqlStore:

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -439,3 +440,10 @@ def test_opening_needs_neither_alembic_nor_asyncio_extensions(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", code, str(tmp_path)]
     assert subprocess.check_output(command, env=environment, text=True) == "[]\n"
+
+
+def test_an_image_report_of_another_day_is_not_given(store):
+    store.save_image(IMAGE, "f", "r")
+    now = datetime.now(UTC)
+    assert store.load_image("sha256:m", "f", not_before=now - timedelta(hours=1)) == IMAGE
+    assert store.load_image("sha256:m", "f", not_before=now + timedelta(hours=1)) is None
