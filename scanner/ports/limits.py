@@ -9,10 +9,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds that hold whatever an image holds. A hit is reported by the field's name."""
 
     manifest_bytes: int = 4 * 1024 * 1024
+    """One manifest or index."""
     config_bytes: int = 16 * 1024 * 1024
+    """One image config."""
     layers_count: int = 1_000
+    """Layers of one image."""
     index_entries_count: int = 1_000
+    """Entries of one index, nested ones included."""
     index_depth: int = 4
+    """Indexes inside indexes."""
     layer_bytes: int = 64 * 1024**3
     """Uncompressed size of one layer."""
     entries_count: int = 5_000_000
@@ -20,6 +25,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     expansion_ratio: int = 200
     """Uncompressed over compressed, judged once ``expansion_floor_bytes`` have come out."""
     expansion_floor_bytes: int = 256 * 1024 * 1024
+    """Uncompressed bytes of a layer that need no justification: small layers may compress well."""
     path_bytes: int = 4_096
     """One path; a longer one is an issue, its file is still read by patterns."""
     path_depth: int = 255
@@ -45,6 +51,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     window_bytes: int = 1024 * 1024
     """Size of one decompressed window."""
     zstd_window_bytes: int = 128 * 1024 * 1024
+    """Memory that a zstd stream may ask for."""
     scan_seconds: float = 3_600.0
     """One image, everything included."""
     idle_seconds: float = 60.0
