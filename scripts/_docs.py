@@ -189,18 +189,12 @@ class _Module:
         return next((t for t in texts if " " in t), "")
 
     def _helpers(self, call: ast.Call) -> list[ast.FunctionDef]:
-        names = {n.id for n in ast.walk(call) if isinstance(n, ast.Name)}
-        return [self._functions[n] for n in sorted(names & self._functions.keys())]
+        return [self._functions[n] for n in sorted(_names(call) & self._functions.keys())]
 
     def _constants(self, scope: ast.stmt) -> list[ast.stmt]:
-        names = {n.id for n in ast.walk(scope) if isinstance(n, ast.Name)}
-        return [
-            node
-            for node in self._tree.body
-            if isinstance(node, ast.AnnAssign)
-            and isinstance(node.target, ast.Name)
-            and node.target.id in names
-        ]
+        """Return the constants that use a name of ``scope``, or are used there."""
+        names = _names(scope) - {"Final", "Severity", "str"}
+        return [n for n in self._tree.body if isinstance(n, ast.AnnAssign) and names & _names(n)]
 
     def _imported(self) -> Iterator[Path]:
         for node in ast.walk(self._tree):
@@ -236,6 +230,10 @@ class _Choose(ast.NodeTransformer):
         same = ast.dump(node.test) == self._condition
         chosen: ast.AST = self.visit(getattr(node, self._branch)) if same else node
         return chosen
+
+
+def _names(tree: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
 
 
 def _named(tree: ast.AST) -> set[Severity]:
