@@ -28,7 +28,8 @@ def install_venv(build: Build, path: str, packages: tuple[str, ...]) -> None:
     with debian.network(build.root), debian.lend(build.root / "ca.pem", authorities.read_bytes()):
         build.chroot(
             f"/{path}/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-            "--no-cache-dir", "--only-binary=:all:", *packages,
+            "--no-cache-dir",
+            "--no-compile", "--only-binary=:all:", *packages,
             env={"PIP_CERT": "/ca.pem"} | {k: v for k, v in os.environ.items() if k in _PASSED_ON},
         )  # fmt: skip
 
