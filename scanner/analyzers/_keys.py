@@ -34,6 +34,16 @@ _CURVE_OID: Final = re.compile(r"Curve ([\d.]+)")
 PRIVATE_KEY: Final = "private-key"
 """Key of kept SHA-256s (hex) of the SubjectPublicKeyInfo of private keys that lie bare in an image."""
 
+_SAMPLE: Final = re.compile(
+    r"(?:^|/)(?:tests?|testing|test[-_]?data|certdata|examples?|samples?|fixtures?|docs?|templates?)(?:/|\Z)",
+    re.IGNORECASE,
+)
+
+
+def is_sample(path: str) -> bool:
+    """Whether a file lies among tests, examples or documentation: in force nowhere, so worth less alarm."""
+    return bool(_SAMPLE.search(path.rpartition("/")[0]))
+
 
 class Weakness(NamedTuple):
     """One reason not to trust a key."""

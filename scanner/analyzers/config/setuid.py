@@ -190,11 +190,13 @@ def capabilities(value: bytes) -> tuple[str, ...]:
 
 def _mode_severity(entry: Entry, base_name: str) -> Severity:
     writable = entry.mode & (_OTHERS_WRITE | (_GROUP_WRITE if entry.gid else 0))
-    if writable or _COMMANDS.match(base_name):
+    if writable:
         return Severity.HIGH
-    if base_name in _USUAL or not entry.mode & _SETUID:
+    if base_name in _USUAL:
         return Severity.LOW
-    return Severity.MEDIUM
+    if _COMMANDS.match(base_name):
+        return Severity.HIGH
+    return Severity.MEDIUM if entry.mode & _SETUID else Severity.LOW
 
 
 def _mode_finding(entry: Entry) -> Finding:

@@ -16,10 +16,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from scanner.analyzers._keys import PRIVATE_KEY, KeyFacts, facts_of_public, quiet, unusual_curve
-from scanner.errors import MalformedFileError
+from scanner.analyzers._keys import (
+    PRIVATE_KEY,
+    KeyFacts,
+    facts_of_public,
+    is_sample,
+    quiet,
+    unusual_curve,
+)
 from scanner.model import Finding, Kept, Kind, Severity
-from scanner.model.report import FileIssue
 from scanner.ports import FileAnalyzer, ImageAnalyzer, ImageView, Interest, LayerFile, Output
 
 if TYPE_CHECKING:
@@ -125,7 +130,7 @@ def _public_facts(certificate: Certificate) -> KeyFacts | None:
 
     try:
         return facts_of_public(certificate.public_key())
-    except UnsupportedAlgorithm as error:
+    except (UnsupportedAlgorithm, ValueError) as error:
         return unusual_curve(error)
 
 
@@ -163,7 +168,7 @@ def _signature_finding(path: str, kept: KeptCertificate, weak: _Signature) -> Fi
     return Finding(
         rule_id="crypto/weak-certificate-signature",
         kind=Kind.CRYPTO,
-        severity=weak.severity,
+        severity=Severity.INFO if is_sample(path) else weak.severity,
         title=f"Certificate is signed over {weak.hash_name}",
         why="Collisions can be made, so another certificate may carry the same signature.",
         remedy="Have it issued anew with SHA-256.",
@@ -178,7 +183,7 @@ def _key_findings(path: str, kept: KeptCertificate, facts: KeyFacts) -> Iterator
         yield Finding(
             rule_id="crypto/weak-certificate-key",
             kind=Kind.CRYPTO,
-            severity=weakness.severity,
+            severity=Severity.INFO if is_sample(path) else weakness.severity,
             title=f"Certificate with a weak key: {weakness.text}",
             why="Whoever breaks the key can pass for its owner.",
             remedy="Have a certificate issued for a new P-256 or RSA key of at least 3072 bits.",
@@ -207,25 +212,39 @@ def _judge(path: str, body: bytes) -> tuple[KeptCertificate, list[Finding]]:
     return kept, findings
 
 
+def _unreadable_finding(path: str, numbers: list[int]) -> Finding:
+    return Finding(
+        rule_id="crypto/unreadable-certificate",
+        kind=Kind.CRYPTO,
+        severity=Severity.INFO if is_sample(path) else Severity.LOW,
+        title="A certificate is broken",
+        why="Programs that need it fail, or have been taught not to look; what it holds could not be judged.",
+        remedy="Replace the file by a whole certificate, or remove it.",
+        path=path,
+        evidence={"certificates": ",".join(map(str, numbers))},
+    )
+
+
 def parse(file: LayerFile) -> Iterator[Output]:
     """Yield findings of a file's certificates and keep what their age is judged by.
 
-    One that cannot be read is an issue; the others of the file are unharmed.
+    One that cannot be read is a finding; the others of the file are unharmed.
     """
     if _TRUST_STORES.match(file.path):
         return
     kept: list[KeptCertificate] = []
+    unreadable: list[int] = []
     for number, body in enumerate(bodies(file.data[:]), 1):
         try:
             certificate, findings = _judge(file.path, body)
-        except (ValueError, OverflowError) as error:
-            reason = f"certificate {number}: {type(error).__name__}"
-            code = MalformedFileError.code
-            yield FileIssue(path=file.path, reason=reason, code=code, analyzer=_NAME)
+        except (ValueError, OverflowError):
+            unreadable.append(number)
             continue
         kept.append(certificate)
         yield from findings
-    if kept:
+    if unreadable:
+        yield _unreadable_finding(file.path, unreadable)
+    if kept and not is_sample(file.path):
         yield Kept(key=_KEPT, path=file.path, data=msgspec.json.encode(kept))
 
 

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from scanner.analyzers._keys import is_sample
 from scanner.errors import MalformedFileError
 from scanner.model import Finding, Kind, Severity
 from scanner.ports import FileAnalyzer, Interest, LayerFile, Output
@@ -26,9 +27,6 @@ _ITERATIONS_COUNT: Final = 20_000
 """More rounds are not tried: three passwords of one store cost at most some 50 ms."""
 _DEFAULT_PASSWORDS: Final = ("changeit", "", "password")
 _OTHERS_READ: Final = 0o004
-_SAMPLE: Final = re.compile(
-    r"(?:^|/)(?:tests?|testdata|examples?|samples?|fixtures?|docs?)(?:/|\Z)", re.IGNORECASE
-)
 
 _JKS: Final = b"\xfe\xed\xfe\xed"
 _JCEKS: Final = b"\xce\xce\xce\xce"
@@ -253,7 +251,7 @@ def read_store(path: str, data: bytes) -> Store | None:
 
 def _severity(file: LayerFile, store: Store) -> Severity:
     is_open = bool(store.bare_keys_count) or store.password is not None
-    if _SAMPLE.search(file.path.rpartition("/")[0]):
+    if is_sample(file.path):
         return Severity.LOW if is_open else Severity.INFO
     if is_open:
         return Severity.HIGH

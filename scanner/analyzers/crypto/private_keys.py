@@ -18,6 +18,7 @@ from scanner.analyzers._keys import (
     KeyFacts,
     Weakness,
     facts_of_private,
+    is_sample,
     quiet,
     unusual_curve,
 )
@@ -43,9 +44,6 @@ _NOT_BASE64: Final = re.compile(rb"\\[nrt]|[\s\\\"',;>|`]")
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]{40,}={0,2}\Z")
 _SSH_DSS: Final = b"\0\0\0\x07ssh-dss"
 _OTHERS_READ: Final = 0o004
-_SAMPLE: Final = re.compile(
-    r"(?:^|/)(?:tests?|testdata|examples?|samples?|fixtures?|docs?)(?:/|\Z)", re.IGNORECASE
-)
 _PLAIN_DER: Final = re.compile(rb"\x30(?:[\x00-\x7f]|\x81.|\x82..)\x02\x01[\x00\x01]", re.DOTALL)
 _ENCRYPTED_DER: Final = re.compile(
     rb"\x30(?:[\x00-\x7f]|\x81.|\x82..)\x30(?:[\x00-\x7f]|\x81.|\x82..)\x06"
@@ -103,7 +101,7 @@ def _weak_findings(
         yield Finding(
             rule_id="crypto/weak-private-key",
             kind=Kind.CRYPTO,
-            severity=weakness.severity,
+            severity=Severity.INFO if is_sample(path) else weakness.severity,
             title=f"Weak private key: {weakness.text}",
             why="What it signs can be forged and what it protects can be read, without ever seeing the key.",
             remedy="Replace it by a new Ed25519, P-256 or RSA key of at least 3072 bits, kept outside the image.",
@@ -130,7 +128,7 @@ def inspect(hit: Hit) -> Iterator[Output]:
     facts = facts_of(header[1], der) if der else None
     if der is None or facts is None:
         return
-    if facts.spki_sha256 and not hit.path.startswith("config:"):
+    if facts.spki_sha256 and not hit.path.startswith("config:") and not is_sample(hit.path):
         yield Kept(key=PRIVATE_KEY, path=hit.path, data=facts.spki_sha256.encode())
     start = header.start()
     identity = hashlib.sha256(der).hexdigest()
@@ -139,7 +137,7 @@ def inspect(hit: Hit) -> Iterator[Output]:
 
 def severity_of(file: LayerFile, *, encrypted: bool) -> Severity:
     """High for a bare key; low for an encrypted one, medium if anybody may read it; samples low."""
-    if _SAMPLE.search(file.path.rpartition("/")[0]):
+    if is_sample(file.path):
         return Severity.INFO if encrypted else Severity.LOW
     if not encrypted:
         return Severity.HIGH

@@ -39,22 +39,29 @@ def weak_ciphers(text: str) -> list[str]:
     return weak
 
 
-def _arguments(keyword: str, line: str) -> str | None:
-    """Return what follows ``keyword`` (a regular expression), without the closing semicolon."""
-    found = re.search(rf"(?:\A|[;{{]\s*)(?:{keyword})(?:\s*=\s*|\s+)(.*)", line, re.IGNORECASE)
-    return found[1].partition(";")[0].strip("\"' ") if found else None
+def _arguments_of(keyword: str) -> Callable[[str], str]:
+    """Return a reader of what follows ``keyword`` (a regular expression), without the closing semicolon."""
+    expression = re.compile(rf"(?:\A|[;{{]\s*)(?:{keyword})(?:\s*=\s*|\s+)(.*)", re.IGNORECASE)
+
+    def read(line: str) -> str:
+        found = expression.search(line)
+        return found[1].partition(";")[0].strip("\"' ") if found else ""
+
+    return read
 
 
 def protocols(keyword: str, *, broken: bool) -> Callable[[str], str | None]:
     """Return a matcher for a list of protocols; ``broken`` asks for SSL 2 and 3, else for TLS 1.0 and 1.1."""
+    read = _arguments_of(keyword)
 
     def matches(line: str) -> str | None:
-        arguments = _arguments(keyword, line)
-        words = re.split(r"[\s,:]+", arguments) if arguments else []
+        if not (arguments := read(line)):
+            return None
+        words = re.split(r"[\s,:]+", arguments)
         is_broken = [w for w in words if _BROKEN_PROTOCOL.match(w)]
-        old = [w for w in words if _OLD_PROTOCOL.match(w)]
         if broken:
             return " ".join(is_broken) or None
+        old = [w for w in words if _OLD_PROTOCOL.match(w)]
         return " ".join(old) if old and not is_broken else None
 
     return matches
@@ -62,9 +69,10 @@ def protocols(keyword: str, *, broken: bool) -> Callable[[str], str | None]:
 
 def ciphers(keyword: str) -> Callable[[str], str | None]:
     """Return a matcher for a cipher list with weak members."""
+    read = _arguments_of(keyword)
 
     def matches(line: str) -> str | None:
-        arguments = _arguments(keyword, line)
+        arguments = read(line)
         return ":".join(weak_ciphers(arguments)) or None if arguments else None
 
     return matches

@@ -32,6 +32,7 @@ def entry(path, mode=0o755, *, kind="file", uid=0, gid=0, xattr=None):
     ("one", "want"),
     [
         pytest.param(entry("usr/bin/su", 0o4755), [("privilege/setuid-file", Severity.LOW)], id="su"),
+        pytest.param(entry("usr/bin/chsh", 0o4755), [("privilege/setuid-file", Severity.LOW)], id="chsh_is_no_shell"),
         pytest.param(entry("opt/tool", 0o4755), [("privilege/setuid-file", Severity.MEDIUM)], id="unknown"),
         pytest.param(entry("opt/tool", 0o4777), [("privilege/setuid-file", Severity.HIGH)], id="writable"),
         pytest.param(entry("opt/tool", 0o4775, gid=5), [("privilege/setuid-file", Severity.HIGH)], id="group_writable"),

@@ -11,7 +11,7 @@ from support.pattern_harness import outputs
 
 from scanner.analyzers.crypto.certificates import ANALYZERS, bodies, judge_at
 from scanner.analyzers.crypto.private_keys import ANALYZERS as KEYS
-from scanner.model import FileIssue, Finding, Kept, Severity
+from scanner.model import Finding, Kept, Severity
 from scanner.ports import LayerFile
 
 FILES, _ = ANALYZERS
@@ -59,7 +59,6 @@ def over(algorithm: int, **options):
 def test_findings(make, want):
     out = parse(make())
     assert [(f.rule_id, f.severity) for f in of(Finding, out)] == want
-    assert of(FileIssue, out) == []
 
 
 @pytest.mark.parametrize(
@@ -72,14 +71,22 @@ def test_findings(make, want):
         pytest.param(lambda: b"\x30\x82\xff\xff\x30\x82\xff\xf0\xa0\x03\x02\x01" + b"\x30\x80" * 9999, id="asn1_bomb"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_an_issue(make):
-    (issue,) = parse(make())
-    assert (type(issue), issue.path, issue.code) == (FileIssue, "app/server.crt", "malformed-file")
+def test_what_cannot_be_read_is_told(make):
+    (found,) = parse(make())
+    assert (found.rule_id, found.severity) == ("crypto/unreadable-certificate", Severity.LOW)
+    assert found.evidence == {"certificates": "1"}
 
 
 def test_one_bad_certificate_leaves_the_others_unharmed():
     body = b"-----BEGIN CERTIFICATE-----\nAAAA\n" + pem(certificate(rsa_key(1024)))
-    assert [type(o) for o in parse(body)] == [FileIssue, Finding, Kept]
+    weak, unreadable, kept = parse(body)
+    assert (weak.rule_id, type(kept)) == ("crypto/weak-certificate-key", Kept)
+    assert unreadable.evidence == {"certificates": "1"}
+
+
+def test_samples_alarm_nobody_and_do_not_age():
+    (found,) = parse(pem(certificate(rsa_key(1024), days=-1)), "lib/python3/test/certdata/a.pem")
+    assert (found.rule_id, found.severity) == ("crypto/weak-certificate-key", Severity.INFO)
 
 
 @pytest.mark.parametrize(
