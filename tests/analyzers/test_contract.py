@@ -32,8 +32,8 @@ HOSTILE = {
     "bad_utf8": b"name: \xff\xfe\nversion: \xc3\x28\n",
     "utf16": "Name: x\nVersion: 1\n".encode("utf-16"),
     "byte_order_mark": b"\xef\xbb\xbf",
-    "long_line": b"a" * 1_000_000,
-    "long_key": b"a" * 500_000 + b": " + b"b" * 500_000,
+    "long_line": b"a" * 200_000,
+    "long_key": b"a" * 100_000 + b": " + b"b" * 100_000,
     "colons": b":" * 100_000,
     "dashes": b"-" * 100_000,
     "equals": b"a = b = " * 20_000,
@@ -116,28 +116,39 @@ def leaves() -> list[str]:
 
 
 each_analyzer = pytest.mark.parametrize("analyzer", FILE_ANALYZERS, ids=lambda a: a.name)
-each_body = pytest.mark.parametrize("body", list(HOSTILE.values()), ids=list(HOSTILE))
 
 
-@each_analyzer
-@each_body
-def test_only_input_errors_and_same_bytes_same_values(analyzer: FileAnalyzer, body: bytes) -> None:
-    for path in paths_of(analyzer):
-        first = run(analyzer, path, body)
-        assert first == run(analyzer, path, body)
-        for value in first:
-            assert isinstance(value, Package | Finding | Kept | OwnedFiles | FileIssue | tuple)
+def broken_promises(analyzer: FileAnalyzer, path: str, body: bytes) -> list[str]:
+    """Return what is wrong with the outputs for one body."""
+    try:
+        first, second = run(analyzer, path, body), run(analyzer, path, body)
+    except Exception as error:  # noqa: BLE001 - that none escapes is what is tested
+        return [f"raised {error!r}"[:300]]
+    wrong = [] if first == second else ["other values the second time"]
+    for value in first:
+        if not isinstance(value, Package | Finding | Kept | OwnedFiles | FileIssue | tuple):
+            wrong.append(f"yielded a {type(value).__name__}")
+        if isinstance(value, Package) and value.purl_type not in analyzer.purl_types:
+            wrong.append(f"undeclared purl type {value.purl_type}")
+        if isinstance(value, Package) and not (value.name and value.path):
+            wrong.append(f"a package without name or path: {value}")
+        try:
             msgspec.json.encode(value)
+        except UnicodeEncodeError:
+            wrong.append("text that cannot be stored")
+    return wrong
 
 
 @each_analyzer
-def test_hostile_packages_are_well_formed(analyzer: FileAnalyzer) -> None:
-    for body in HOSTILE.values():
-        for value in run(analyzer, paths_of(analyzer)[0], body):
-            if isinstance(value, Package):
-                assert value.purl_type in analyzer.purl_types
-                assert value.name
-                assert value.path
+def test_hostile_bodies(analyzer: FileAnalyzer) -> None:
+    """Only ``InputError`` escapes, equal bytes give equal values, and all of them can be stored."""
+    wrong = {
+        (path, name): found
+        for path in paths_of(analyzer)
+        for name, body in HOSTILE.items()
+        if (found := broken_promises(analyzer, path, body))
+    }
+    assert wrong == {}
 
 
 @each_analyzer
