@@ -34,7 +34,7 @@ _HOST_VOLUMES: Final = re.compile(
     r"var/lib/docker|var/lib/kubelet|run/containerd)/*\Z)"
 )
 _ADD: Final = re.compile(r"(?:\A|#\(nop\)\s+)ADD\s+(.*)", re.DOTALL)
-_ROOT_FILESYSTEM: Final = re.compile(r"\s(?:in )?/\s*(?:# buildkit\s*)?\Z")
+_ROOT_FILESYSTEM: Final = re.compile(r"\s(?:in )?/\s*(?:#[^\n]*)?\Z")
 _UPDATE: Final = re.compile(
     r"\b(?:apt-get|apt|aptitude)\s+(?:-\S+\s+)*update\b|\bapk\s+(?:-\S+\s+)*update\b|"
     r"\b(?:yum|dnf|microdnf)\s+(?:-\S+\s+)*(?:makecache|check-update)\b|\bzypper\s+(?:-\S+\s+)*ref(?:resh)?\b"

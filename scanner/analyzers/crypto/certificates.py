@@ -38,11 +38,12 @@ _BUNDLE_COUNT: Final = 10
 _CERTIFICATE_BYTES: Final = 64 * 1024
 _BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 _END: Final = b"-----END CERTIFICATE-----"
-_TRUST_STORES: Final = re.compile(
-    r"(?:usr/share/ca-certificates|usr/share/pki|etc/pki/ca-trust|etc/ca-certificates/extracted|"
+_LEFT_ALONE: Final = re.compile(
+    r"(?:usr/share/doc|usr/share/ca-certificates|usr/share/pki|etc/pki/ca-trust|etc/ca-certificates/extracted|"
     r"etc/pki/tls/certs/ca-bundle|var/lib/ca-certificates)(?:/|[.\w-]*\Z)"
     r"|(?:.*/)?(?:ca-certificates|ca-bundle|cacert|cacerts|tls-ca-bundle|ca-cert)\.(?:pem|crt)\Z"
 )
+"""Trust stores, and documentation, which is in force nowhere."""
 _DER: Final = re.compile(
     rb"\x30(?:\x81.|\x82..)\x30(?:\x81.|\x82..)(?:\xa0\x03\x02\x01|\x02)", re.DOTALL
 )
@@ -230,7 +231,7 @@ def parse(file: LayerFile) -> Iterator[Output]:
 
     One that cannot be read is a finding; the others of the file are unharmed.
     """
-    if _TRUST_STORES.match(file.path):
+    if _LEFT_ALONE.match(file.path):
         return
     kept: list[KeptCertificate] = []
     unreadable: list[int] = []

@@ -43,6 +43,10 @@ _HEADER: Final = re.compile(rb"-----BEGIN ((?:RSA |DSA |EC |OPENSSH )?PRIVATE KE
 _NOT_BASE64: Final = re.compile(rb"\\[nrt]|[\s\\\"',;>|`]")
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]{40,}={0,2}\Z")
 _SSH_DSS: Final = b"\0\0\0\x07ssh-dss"
+_SELF_TESTS: Final = re.compile(
+    r"(?:.*/)?lib(?:gnutls|gcrypt|mbedcrypto|wolfssl|crypto|ssl|softokn3|freebl\w*|botan)[-.]"
+)
+"""Crypto libraries carry the keys of their self-tests, weak ones too; they protect nothing."""
 _OTHERS_READ: Final = 0o004
 _PLAIN_DER: Final = re.compile(rb"\x30(?:[\x00-\x7f]|\x81.|\x82..)\x02\x01[\x00\x01]", re.DOTALL)
 _ENCRYPTED_DER: Final = re.compile(
@@ -122,7 +126,7 @@ def inspect(hit: Hit) -> Iterator[Output]:
     """Yield the weaknesses of a PEM private key, and keep what a certificate beside it is known by."""
     header = _HEADER.search(hit.window, 0, hit.end)
     stop = hit.window.find(b"-----END", hit.end)
-    if header is None or stop < 0:
+    if header is None or stop < 0 or _SELF_TESTS.match(hit.path):
         return
     der = pem_body(hit.window[hit.end : stop])
     facts = facts_of(header[1], der) if der else None

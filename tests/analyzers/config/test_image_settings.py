@@ -70,6 +70,15 @@ def test_steps(step, want):
     assert rules(steps=[LAYS_ROOT, step]) == want
 
 
+@pytest.mark.parametrize(
+    "step",
+    [LAYS_ROOT, "ADD rootfs.tar.xz / # buildkit", "ADD rootfs.tar / # minbase"],
+    ids=["legacy", "buildkit", "comment"],
+)
+def test_what_lays_the_root_file_system_is_no_finding(step):
+    assert rules(steps=[step]) == []
+
+
 def test_many_adds_are_one_finding():
     view = StillImage(
         config=ImageConfig(

@@ -77,6 +77,10 @@ def test_pem_finding_has_a_place_and_no_key():
     assert body.splitlines()[3].decode() not in repr(found)
 
 
+def test_keys_of_self_tests_protect_nothing():
+    assert outputs(PEM, private_bytes(dsa_key()), "usr/lib/x86_64-linux-gnu/libgnutls.so.30") == []
+
+
 def test_keys_of_the_config_are_not_kept():
     out = outputs(PEM, private_bytes(rsa_key(1024)), "config:Env/KEY")
     assert [type(o) for o in out] == [Finding]
