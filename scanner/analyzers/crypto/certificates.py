@@ -200,12 +200,10 @@ def _key_findings(path: str, kept: KeptCertificate, facts: KeyFacts) -> Iterator
 
 
 def _judge(path: str, body: bytes) -> tuple[KeptCertificate, list[Finding]]:
-    """Return what to keep of a certificate and its findings; a root has none. Raises ValueError."""
+    """Return what to keep of a certificate and its findings. Raises ValueError."""
     certificate = load(body)
     kept, facts = summary_of(certificate)
     findings: list[Finding] = []
-    if kept.is_ca and kept.is_self_signed:
-        return kept, findings
     weak = _weak_signature(certificate)
     if weak and not kept.is_self_signed:
         findings.append(_signature_finding(path, kept, weak))
@@ -295,7 +293,9 @@ def judge_at(view: ImageView, now: datetime) -> Iterator[Output]:
             if key_path:
                 yield _identity_finding(file.path, kept, key_path)
             is_root = kept.is_ca and kept.is_self_signed
-            if not is_root and (finding := _age_finding(file.path, kept, now)):
+            if is_root and not key_path:
+                continue  # somebody else's: its age is not this image's business
+            if finding := _age_finding(file.path, kept, now):
                 yield finding
 
 

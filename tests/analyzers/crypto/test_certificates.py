@@ -47,7 +47,7 @@ def over(algorithm: int, **options):
         pytest.param(lambda: over(4, issuer="ca.test"), [("crypto/weak-certificate-signature", Severity.HIGH)], id="md5"),
         pytest.param(lambda: over(5), [], id="sha1_self_signed"),
         pytest.param(lambda: pem(certificate(rsa_key(1024))), [("crypto/weak-certificate-key", Severity.HIGH)], id="rsa_1024"),
-        pytest.param(lambda: pem(certificate(rsa_key(1024), ca=True)), [], id="weak_root_is_its_owners"),
+        pytest.param(lambda: pem(certificate(rsa_key(1024), ca=True)), [("crypto/weak-certificate-key", Severity.HIGH)], id="weak_root_outside_of_trust_stores"),
         pytest.param(lambda: pem(certificate(rsa_key(1024), ca=True, issuer="x", signer=ec_key())), [("crypto/weak-certificate-key", Severity.HIGH)], id="weak_intermediate"),
         pytest.param(lambda: b"text\n" + pem(issued()) + b"more" + pem(certificate(rsa_key(1024))), [("crypto/weak-certificate-key", Severity.HIGH)], id="two"),
         pytest.param(lambda: private_bytes(ec_key()), [], id="only_a_key"),
@@ -143,6 +143,14 @@ def test_the_same_layer_ages():
 def test_identity(files, want):
     out = judge_at(image(*files()), NOW)
     assert [(f.rule_id, f.path, f.evidence["key_path"]) for f in out] == want
+
+
+def test_a_server_that_is_its_own_root_ages():
+    body = pem(certificate(ec_key(), ca=True, days=-1)) + private_bytes(ec_key())
+    assert [f.rule_id for f in judge_at(image(("a.pem", body)), NOW)] == [
+        "crypto/self-signed-server-certificate",
+        "crypto/certificate-expired",
+    ]
 
 
 def test_bodies_are_bounded():
