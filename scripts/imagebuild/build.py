@@ -13,6 +13,9 @@ from typing import Any, BinaryIO
 
 from imagebuild import layout, tree
 
+ENGINE_GZIP_LEVEL = 6
+"""What container engines use."""
+
 
 class BuildError(Exception):
     """A step failed; the message holds the end of what it printed."""
@@ -29,6 +32,7 @@ class Build:
     work: Path
     cache: Path
     pool: ThreadPoolExecutor
+    gzip_level: int
     root: Path = field(init=False)
     config: dict[str, Any] = field(default_factory=dict)
     expected: dict[str, Any] = field(default_factory=dict)
@@ -80,13 +84,13 @@ class Build:
     def _add(self, step: str, write: Callable[[BinaryIO], None]) -> None:
         tar = tempfile.TemporaryFile(dir=self.work)  # noqa: SIM115 - the thread closes it
         write(tar)
-        self._layers.append(self.pool.submit(_compress_and_close, tar, self.work))
+        self._layers.append(self.pool.submit(_compress_and_close, tar, self.work, self.gzip_level))
         self._steps.append(step)
 
 
-def _compress_and_close(tar: BinaryIO, directory: Path) -> layout.Layer:
+def _compress_and_close(tar: BinaryIO, directory: Path, gzip_level: int) -> layout.Layer:
     with tar:
-        return layout.compress_layer(tar, directory)
+        return layout.compress_layer(tar, directory, gzip_level)
 
 
 def run(

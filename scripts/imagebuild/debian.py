@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from imagebuild import layout, tree
-from imagebuild.build import Build, run
+from imagebuild.build import ENGINE_GZIP_LEVEL, Build, run
 
 _SOURCES = (Path("/etc/apt/sources.list"), Path("/etc/apt/sources.list.d/debian.sources"))
 _UNSAFE = "--force-unsafe-io"
@@ -41,7 +41,7 @@ def _bootstrap(kept: Path) -> None:
     for name in ("etc/resolv.conf", "etc/hostname", "etc/dpkg/dpkg.cfg.d/99mmdebstrap"):
         (root / name).unlink(missing_ok=True)
     layer = layout.layer_from(
-        lambda out: tree.write_changes(root, {}, tree.snapshot(root), out), kept
+        lambda out: tree.write_changes(root, {}, tree.snapshot(root), out), kept, ENGINE_GZIP_LEVEL
     )
     (kept / "done").write_text(layer.diff_id)
 

@@ -20,8 +20,6 @@ CREATED = "2023-11-14T22:13:20Z"
 _LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 _CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 _MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-_GZIP_LEVEL = 6
-"""What container engines use."""
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -35,11 +33,11 @@ class Layer:
     size: int
 
 
-def compress_layer(tar: BinaryIO, directory: Path) -> Layer:
+def compress_layer(tar: BinaryIO, directory: Path, gzip_level: int) -> Layer:
     """Compress ``tar`` from its start into a file in ``directory`` that bears its digest's name."""
     tar.seek(0)
     inside, outside = hashlib.sha256(), hashlib.sha256()
-    packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 31)
+    packer = zlib.compressobj(gzip_level, zlib.DEFLATED, 31)
     with tempfile.NamedTemporaryFile(dir=directory, delete=False) as out:
         while block := tar.read(1 << 20):
             inside.update(block)
@@ -56,11 +54,11 @@ def compress_layer(tar: BinaryIO, directory: Path) -> Layer:
     return Layer(file, f"sha256:{outside.hexdigest()}", f"sha256:{inside.hexdigest()}", size)
 
 
-def layer_from(write: Callable[[BinaryIO], None], directory: Path) -> Layer:
+def layer_from(write: Callable[[BinaryIO], None], directory: Path, gzip_level: int) -> Layer:
     """Let ``write`` write a tar, then compress it."""
     with tempfile.TemporaryFile(dir=directory) as tar:
         write(tar)
-        return compress_layer(tar, directory)
+        return compress_layer(tar, directory, gzip_level)
 
 
 def write_layout(

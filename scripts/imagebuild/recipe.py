@@ -19,7 +19,10 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Recipe:
-    """One image. ``needs`` are commands of this machine; ``on_demand`` ones are built only by name."""
+    """One image. ``needs`` are commands of this machine; ``on_demand`` ones are built only by name.
+
+    ``gzip_level`` is low where only the content matters, so that tests need not wait.
+    """
 
     name: str
     summary: str
@@ -27,6 +30,7 @@ class Recipe:
     needs: tuple[str, ...] = ()
     needs_root: bool = True
     on_demand: bool = False
+    gzip_level: int = 1
 
     @property
     def version(self) -> str:

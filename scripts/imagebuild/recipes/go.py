@@ -1,4 +1,4 @@
-"""Two Go programs with real dependencies, one stripped and trimmed, and nothing else in the image."""
+"""Two Go programs with real dependencies, one of them stripped, and nothing else in the image."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def build(build: Build) -> None:
     _go(source, "mod", "tidy")
     out = build.root / "usr/local/bin"
     out.mkdir(parents=True)
-    _go(source, "build", "-o", str(out / "server"), "./cmd/server")
+    _go(source, "build", "-trimpath", "-o", str(out / "server"), "./cmd/server")
     _go(source, "build", "-trimpath", "-ldflags=-s -w", "-o", str(out / "tool"), "./cmd/tool")
     build.commit("COPY bin /usr/local/bin")
     build.config = {"Entrypoint": ["/usr/local/bin/server"], "User": "65534"}

@@ -8,7 +8,7 @@ from imagebuild import debian
 from imagebuild.build import Build
 from imagebuild.recipe import Recipe
 
-_DEBIAN = ("ruby", "ruby-rack", "ruby-nokogiri", "ruby-tzinfo", "ruby-sinatra", "ruby-json")
+_DEBIAN = ("ruby", "ruby-rack", "ruby-tzinfo", "ruby-json")
 _GEMS = (("shop-core", "1.4.2"), ("shop_api", "2.0.0.pre1"))
 _GEMSPEC = """Gem::Specification.new do |s|
   s.name = "{name}"

@@ -77,7 +77,15 @@ def _path(cache: Path) -> str:
     """Return a PATH with cargo-auditable on it, built once where the machine has none."""
     tools = cache / ".cargo-auditable"
     if not shutil.which("cargo-auditable") and not (tools / "bin/cargo-auditable").exists():
-        run("cargo", "install", "--quiet", "--locked", f"--root={tools}", "cargo-auditable@0.6.4")
+        run(
+            "cargo",
+            "install",
+            "--quiet",
+            "--debug",
+            "--locked",
+            f"--root={tools}",
+            "cargo-auditable@0.6.4",
+        )
     return f"{tools / 'bin'}:{os.environ['PATH']}"
 
 
