@@ -11,26 +11,39 @@ import msgspec
 from scanner.model import Finding, HistoryEntry, ImageConfig, Kind
 
 _HIDDEN: Final = "…"
-_BUILD_ARGUMENTS: Final = re.compile(r"\|\d+ (?:[^\s=]+=.*?)(?= /bin/| sh | bash |$)", re.DOTALL)
-_ARGUMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(\"[^\"]*\"|'[^']*'|\S*)")
+_BUILD_ARGUMENTS: Final = re.compile(r"((?:RUN )?\|(\d{1,6}))(.*?)(?= /\S*sh -|\Z)", re.DOTALL)
+"""What Docker and BuildKit put before a step: how many arguments, then each as it is, spaces and all."""
+_DECLARATION: Final = re.compile(r"((?:/bin/sh -c #\(nop\)\s+)?(ENV|ARG)\s+)(.*)", re.DOTALL)
+_NAME: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*)=")
 
 
 def config_texts(config: ImageConfig) -> Iterator[tuple[str, bytes]]:
     """Yield path and content of each text: ``config:Env/NAME`` holds ``NAME=value``."""
     for variable in config.env:
-        yield f"config:Env/{variable.partition('=')[0]}", _encoded(variable)
+        yield f"config:Env/{_variable_name(variable)}", _encoded(variable)
     for key, value in config.labels.items():
         yield f"config:Labels/{key}", _encoded(f"{key}={value}")
     for number, entry in enumerate(config.history):
-        yield f"config:History/{number}", _encoded(f"{entry.created_by}\n{entry.comment}")
+        yield (
+            f"config:History/{number}",
+            _encoded(f"{entry.created_by}\n{entry.comment}\n{entry.author}"),
+        )
     for name, words in (
         ("Entrypoint", config.entrypoint),
         ("Cmd", config.cmd),
         ("OnBuild", config.on_build),
+        ("Volumes", config.volumes),
+        ("WorkingDir", (config.working_dir,) if config.working_dir else ()),
         ("Healthcheck", config.healthcheck.test if config.healthcheck else ()),
     ):
         if words:
             yield f"config:{name}", _encoded("\n".join(words))
+
+
+def _variable_name(variable: str) -> str:
+    """Return the name of ``NAME=value``; a text without a name is all value."""
+    name, equals, _ = variable.partition("=")
+    return name if equals else _HIDDEN
 
 
 def _encoded(text: str) -> bytes:
@@ -42,41 +55,68 @@ def redacted(config: ImageConfig, findings: Iterable[Finding]) -> ImageConfig:
 
     Values of variables and build arguments are never shown; any other text with a secret in it is hidden whole.
     """
-    marked = {
-        f.path for f in findings if f.kind is Kind.SECRET and f.path.startswith("config:")
-    }
+    marked = {f.path for f in findings if f.kind is Kind.SECRET and f.path.startswith("config:")}
 
     def words(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
         return (_HIDDEN,) if f"config:{name}" in marked else values
 
+    names = frozenset(_variable_name(v) for v in config.env)
     healthcheck = config.healthcheck
     if healthcheck is not None:
         test = words("Healthcheck", healthcheck.test)
         healthcheck = msgspec.structs.replace(healthcheck, test=test)
     return msgspec.structs.replace(
         config,
-        env=tuple(f"{v.partition('=')[0]}={_HIDDEN}" for v in config.env),
+        env=tuple(f"{_variable_name(v)}={_HIDDEN}" for v in config.env),
         labels={
             k: _HIDDEN if f"config:Labels/{k}" in marked else v for k, v in config.labels.items()
         },
         history=tuple(
-            _redacted_step(h, hidden=f"config:History/{n}" in marked)
+            _redacted_step(h, names, hidden=f"config:History/{n}" in marked)
             for n, h in enumerate(config.history)
         ),
         entrypoint=words("Entrypoint", config.entrypoint),
         cmd=words("Cmd", config.cmd),
         on_build=words("OnBuild", config.on_build),
+        volumes=words("Volumes", config.volumes),
+        working_dir=" ".join(words("WorkingDir", (config.working_dir,))),
         healthcheck=healthcheck,
     )
 
 
-def _redacted_step(entry: HistoryEntry, *, hidden: bool) -> HistoryEntry:
+def _redacted_step(entry: HistoryEntry, names: frozenset[str], *, hidden: bool) -> HistoryEntry:
     if hidden:
         first = entry.created_by.split(" ", 1)[0][:20]
-        return msgspec.structs.replace(entry, created_by=f"{first} {_HIDDEN}", comment="")
-    shown = _BUILD_ARGUMENTS.sub(
-        lambda m: _ARGUMENT.sub(rf"\1={_HIDDEN}", m.group()), entry.created_by
-    )
-    if shown.startswith(("ARG ", "ENV ", "/bin/sh -c #(nop)  ENV", "/bin/sh -c #(nop)  ARG")):
-        shown = _ARGUMENT.sub(rf"\1={_HIDDEN}", shown)
+        return msgspec.structs.replace(
+            entry, created_by=f"{first} {_HIDDEN}", comment="", author=entry.author and _HIDDEN
+        )
+    shown = _without_values(entry.created_by, names)
     return msgspec.structs.replace(entry, created_by=shown)
+
+
+def _without_values(step: str, names: frozenset[str]) -> str:
+    """Return a step without values of arguments and variables; ``names`` are those that may be shown.
+
+    Values are written as they are, so a word that looks like ``NAME=`` may be part of one.
+    """
+    if found := _BUILD_ARGUMENTS.match(step):
+        start, count, arguments = found.groups()
+        given = _names_in(arguments)
+        shown = _hidden_values(given if len(given) == int(count) else [])
+        return start + (f" {shown}" if arguments else "") + step[found.end() :]
+    if found := _DECLARATION.match(step):
+        start, word, text = found.groups()
+        given = _names_in(text)
+        if "=" not in text and word == "ARG":
+            return step
+        known = [n for i, n in enumerate(given) if n in names or (i == 0 and text.startswith(n))]
+        return start + _hidden_values(known)
+    return step
+
+
+def _names_in(text: str) -> list[str]:
+    return [found[1] for word in text.split() if (found := _NAME.match(word))]
+
+
+def _hidden_values(names: list[str]) -> str:
+    return " ".join(f"{name}={_HIDDEN}" for name in names) or _HIDDEN

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from support.faulty_registry import FaultyRegistry, start_faulty_registry
-from support.registry import registry  # noqa: F401 - a fixture
 from support.registry_samples import APP, BACKOFF, LIMITS, NAME
 
 from scanner.ports import SourceOptions
