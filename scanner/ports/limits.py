@@ -32,7 +32,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Directories in one path."""
     pax_bytes: int = 1024 * 1024
     """One PAX header or GNU long name."""
-    memory_file_bytes: int = 16 * 1024 * 1024
+    memory_file_bytes: int = 8 * 1024 * 1024
     """A wanted file larger than this is spooled to disk instead of memory."""
     spool_bytes: int = 4 * 1024**3
     """All files spooled for one layer, together with their expansion."""
