@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from scanner.analyzers._elf import Bytes
 from scanner.errors import LimitExceededError, MalformedFileError
 
+NAME_BYTES: Final = 4_096
 _END: Final = b"PK\x05\x06"
 _END_BYTES: Final = 22
 _END64: Final = b"PK\x06\x06"
@@ -140,6 +141,8 @@ def members(data: Bytes, path: str, budget: Budget) -> Iterator[Member]:
         flags, method, crc = fields[5], fields[6], fields[9]
         name_bytes, extra_bytes, comment_bytes = fields[12:15]
         sizes = [fields[11], fields[10], fields[-1]]
+        if name_bytes > NAME_BYTES:
+            raise MalformedFileError(path, f"ZIP entry with a name of more than {NAME_BYTES} bytes")
         name_at = at + _ENTRY.size
         name = data[name_at : name_at + name_bytes].decode(
             "utf-8" if flags & _UTF8 else "cp437", "replace"

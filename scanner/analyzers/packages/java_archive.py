@@ -40,7 +40,10 @@ HELD_BYTES: Final = 128 * 1024 * 1024
 TEXT_BYTES: Final = 4 * 1024 * 1024
 """One manifest, pom.properties or pom.xml."""
 _ENDINGS: Final = tuple(f".{s}" for s in SUFFIXES)
-_RAR: Final = b"Rar!"
+_SHARED_ENDINGS: Final = (".par", ".sar", ".nar", ".kar", ".rar")
+"""Other formats have these too, so what does not begin as a ZIP archive is none of ours."""
+MEMBERS_COUNT: Final = 20_000
+"""Maven files and archives inside one archive."""
 _MANIFEST: Final = "META-INF/MANIFEST.MF"
 _POM_ENDINGS: Final = ("/pom.properties", "/pom.xml")
 _MAVEN: Final = "META-INF/maven/"
@@ -65,6 +68,8 @@ def _wanted(found: Iterable[Member]) -> tuple[Member | None, dict[str, Member], 
             maven.setdefault(member.name, member)
         elif manifest is None and member.name.upper() == _MANIFEST:
             manifest = member
+        if len(maven) + len(nested) > MEMBERS_COUNT:
+            raise LimitExceededError("archive_members_count", MEMBERS_COUNT, MEMBERS_COUNT + 1)
     return manifest, maven, list(nested.values())
 
 
@@ -176,9 +181,9 @@ def parse(file: LayerFile) -> Iterator[Package | FileIssue]:
 
     Raises:
         MalformedFileError: the outermost archive is not ZIP, or its directory is broken.
-        LimitExceededError: the outermost archive alone has more entries than :class:`Budget` allows.
+        LimitExceededError: the outermost archive alone has more entries, or more of the kinds read here, than allowed.
     """
-    if file.data[:4] == _RAR:  # the other kind of .rar
+    if file.path.endswith(_SHARED_ENDINGS) and file.data[:2] != b"PK":
         return
     yield from _archive(file.data, _Place(file.path, 0, 0), Budget())
 

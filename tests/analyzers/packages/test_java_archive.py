@@ -177,8 +177,9 @@ def test_file_on_disk(tmp_path):
         assert [p.name for p in parse(data)] == ["app", "lib"]
 
 
-def test_other_kind_of_rar():
-    assert parse(b"Rar!\x1a\x07\x00" + bytes(64), "x.rar") == []
+@pytest.mark.parametrize("path", ["x.rar", "x.kar", "var/log/sa.sar"])
+def test_other_formats_of_the_same_suffix(path):
+    assert parse(b"Rar!\x1a\x07\x00" + bytes(64), path) == []
 
 
 @pytest.mark.parametrize(
@@ -311,6 +312,12 @@ def test_more_entries_than_the_budget():
     with pytest.raises(LimitExceededError) as caught:
         parse(many + end)
     assert caught.value.limit == "archive_entries_count"
+
+
+def test_more_inner_archives_than_can_be_listed():
+    with pytest.raises(LimitExceededError) as caught:
+        parse(raw_archive([(b"%d.jar" % i, b"", 0) for i in range(20_001)], same_body=True))
+    assert caught.value.limit == "archive_members_count"
 
 
 def test_duplicate_entries_count_once():
