@@ -72,17 +72,19 @@ def assemble(
         (*source_issues, *merged.issues, *issues, *_unread_links(merged, context)),
         distribution,
     )
+    state = _state(coverage)
     return ImageReport(
         digest=descriptor.digest,
         image_id=image_id,
         platform=config.platform,
-        state=_state(coverage),
+        state=state,
         coverage=coverage,
         distribution=distribution,
         config=shown if has_config else None,
         layers=tuple(_summary(one, steps[one.job.index]) for one in layers),
         packages=tuple(sorted(packages, key=lambda p: (p.purl_type, p.name, p.version, p.path))),
         findings=_sorted(_finished(f, steps) for f in _published(findings, owned, packages)),
+        error=_error(layers) if state is ScanState.FAILED else "",
     )
 
 
@@ -212,6 +214,11 @@ def _coverage(
         issues=(*broken, *issues),
         limits=merged.limits,
     )
+
+
+def _error(layers: Sequence[ExtractedLayer]) -> str:
+    reason = next((one.report.error for one in layers if one.report.error), "every layer is empty")
+    return f"no layer could be scanned: {reason}"
 
 
 def _state(coverage: Coverage) -> ScanState:

@@ -69,7 +69,8 @@ def plan(source: ImageSource, wanted: Sequence[Platform], limits: Limits) -> Pla
         has = ", ".join(str(i.descriptor.platform or "unknown") for i in walk.images) or "none"
         asked = ", ".join(map(str, wanted)) or "any"
         raise UnsupportedError("index", f"no image for platform {asked}; it has {has}")
-    return Plan(root, tuple(images), tuple(walk.skipped))
+    once = {i.descriptor.digest: i for i in reversed(images)}
+    return Plan(root, tuple(reversed(once.values())), tuple(walk.skipped))
 
 
 def _is_wanted(descriptor: Descriptor, wanted: Sequence[Platform]) -> bool:
@@ -86,12 +87,12 @@ def platform_matches(has: Platform, wanted: Platform) -> bool:
 
 
 class _IndexWalk:
-    """Gathers images through nested indexes, each digest once, bounded in depth and number."""
+    """Gathers images through nested indexes, each digest once per platform, bounded in depth and number."""
 
     def __init__(self, source: ImageSource, limits: Limits) -> None:
         self._source = source
         self._limits = limits
-        self._seen: set[str] = set()
+        self._seen: set[tuple[str, str]] = set()
         self.images: list[PlannedImage] = []
         self.skipped: list[FileIssue] = []
 
@@ -101,9 +102,10 @@ class _IndexWalk:
         entries, skipped = runnable(index)
         self.skipped += skipped
         for entry in entries:
-            if entry.digest in self._seen:
+            key = (entry.digest, str(entry.platform))
+            if key in self._seen:
                 continue
-            self._seen.add(entry.digest)
+            self._seen.add(key)
             if len(self._seen) > self._limits.index_entries_count:
                 raise LimitExceededError(
                     "index_entries_count", self._limits.index_entries_count, len(self._seen)

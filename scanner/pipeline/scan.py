@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import msgspec
+
 from scanner import __version__
 from scanner.errors import (
     MalformedManifestError,
@@ -127,7 +129,7 @@ def _image(
     if source.cacheable:
         stored = context.store.load_image(descriptor.digest, context.fingerprint, not_before=today)
         if stored is not None and _fits(stored.platform, platforms):
-            return stored
+            return _from_store(stored)
     try:
         report = _read_image(planned, source, platforms, context, run)
     except (ScanCancelledError, NotFoundError, UnsupportedError):
@@ -137,6 +139,11 @@ def _image(
     if source.cacheable and not _retryable(report):
         context.store.save_image(report, context.fingerprint, source.reference)
     return report
+
+
+def _from_store(report: ImageReport) -> ImageReport:
+    layers = tuple(msgspec.structs.replace(layer, cached=True) for layer in report.layers)
+    return msgspec.structs.replace(report, layers=layers)
 
 
 def _read_image(
