@@ -244,7 +244,7 @@ def _coverage(paper: _Paper, image: ImageReport) -> None:
     )
     if coverage.not_looked_for:
         kinds = ", ".join(_KINDS.get(k, k) for k in coverage.not_looked_for)
-        paper.wrapped("not read", f"{kinds}: this version does not look for them", 2)
+        paper.wrapped("not yet", f"{kinds}: this version does not look for them", 2)
     if coverage.issues or coverage.limits:
         paper.line(paper.paint("  Could not be looked at as it should have been:", _WARNING))
         _issues(paper, coverage.issues)
