@@ -126,8 +126,10 @@ def _image(
     descriptor = planned.descriptor
     # Some findings depend on the day (an expired certificate): a stored report answers for its own day.
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    # A saved image goes by the digest of its config: no manifest may be mistaken for it.
+    fingerprint = context.fingerprint + ("-saved" if source.blobs_by_diff_id else "")
     if source.cacheable:
-        stored = context.store.load_image(descriptor.digest, context.fingerprint, not_before=today)
+        stored = context.store.load_image(descriptor.digest, fingerprint, not_before=today)
         if stored is not None and _fits(stored.platform, platforms):
             return _from_store(stored)
     try:
@@ -137,7 +139,7 @@ def _image(
     except ScannerError as error:
         return _failed(descriptor, error)
     if source.cacheable and not _retryable(report):
-        context.store.save_image(report, context.fingerprint, source.reference)
+        context.store.save_image(report, fingerprint, source.reference)
     return report
 
 
