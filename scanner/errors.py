@@ -69,16 +69,20 @@ class MalformedManifestError(InputError):
 
 
 class LimitExceededError(InputError):
-    """A named limit was hit. ``allowed`` and ``seen`` are in the unit that ends the limit's name."""
+    """A named limit was hit. ``allowed`` and ``seen`` are in the unit that ends the limit's name.
+
+    ``setting`` is False for a bound that is part of the code and cannot be raised.
+    """
 
     code = "limit-exceeded"
 
-    def __init__(self, limit: str, allowed: float, seen: float) -> None:
+    def __init__(self, limit: str, allowed: float, seen: float, *, setting: bool = True) -> None:
         super().__init__(f"limit {limit}: {seen:g} is more than the allowed {allowed:g}")
         self.limit = limit
         self.allowed = allowed
         self.seen = seen
-        self.hint = f"raise the setting limits.{limit} if this image is to be trusted"
+        if setting:
+            self.hint = f"raise the setting limits.{limit} if this image is to be trusted"
 
 
 class DigestMismatchError(InputError):

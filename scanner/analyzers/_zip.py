@@ -58,7 +58,7 @@ class Budget:
         left = getattr(self, limit)
         if amount > left:
             setattr(self, limit, 0)
-            raise LimitExceededError(f"archive_{limit}", left, amount)
+            raise LimitExceededError(f"archive_{limit}", left, amount, setting=False)
         setattr(self, limit, left - amount)
 
 
@@ -203,10 +203,12 @@ def read_member(
         raise MalformedFileError(path, f"ZIP compression method {member.method} is unknown")
     cost_bytes = max(member.inflated_bytes, member.compressed_bytes)
     if cost_bytes > member_bytes:
-        raise LimitExceededError("archive_member_bytes", member_bytes, cost_bytes)
+        raise LimitExceededError("archive_member_bytes", member_bytes, cost_bytes, setting=False)
     ratio = member.inflated_bytes / max(1, member.compressed_bytes)
     if member.inflated_bytes > _RATIO_FLOOR_BYTES and ratio > budget.expansion_ratio:
-        raise LimitExceededError("archive_expansion_ratio", budget.expansion_ratio, ratio)
+        raise LimitExceededError(
+            "archive_expansion_ratio", budget.expansion_ratio, ratio, setting=False
+        )
     budget.take("inflated_bytes", cost_bytes)
     start = _start_of(data, member, path)
     if member.method == _STORED:

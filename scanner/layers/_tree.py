@@ -225,7 +225,9 @@ class MergedTree:
     def _count(self, steps: int) -> None:
         self._steps += steps
         if self._steps > _LAYER_STEPS_COUNT:
-            raise LimitExceededError("merged_steps_count", _LAYER_STEPS_COUNT, self._steps)
+            raise LimitExceededError(
+                "merged_steps_count", _LAYER_STEPS_COUNT, self._steps, setting=False
+            )
 
     def _forget_resolved(self) -> None:
         self._memo = {"": ""}
@@ -329,7 +331,9 @@ class MergedTree:
         while directory:
             self._tree_chars += len(directory)
             if self._tree_chars > _TREE_CHARS:
-                raise LimitExceededError("merged_tree_chars", _TREE_CHARS, self._tree_chars)
+                raise LimitExceededError(
+                    "merged_tree_chars", _TREE_CHARS, self._tree_chars, setting=False
+                )
             directory, name = split(directory)
             above = self._directories.setdefault(directory, {})
             old = above.get(name)

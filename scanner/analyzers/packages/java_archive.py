@@ -69,7 +69,9 @@ def _wanted(found: Iterable[Member]) -> tuple[Member | None, dict[str, Member], 
         elif manifest is None and member.name.upper() == _MANIFEST:
             manifest = member
         if len(maven) + len(nested) > MEMBERS_COUNT:
-            raise LimitExceededError("archive_members_count", MEMBERS_COUNT, MEMBERS_COUNT + 1)
+            raise LimitExceededError(
+                "archive_members_count", MEMBERS_COUNT, MEMBERS_COUNT + 1, setting=False
+            )
     return manifest, maven, list(nested.values())
 
 
@@ -147,7 +149,9 @@ def _nested(
         inner = f"{place.path}!/{member.name}"
         try:
             if place.depth >= ARCHIVE_DEPTH:
-                raise LimitExceededError("archive_depth", ARCHIVE_DEPTH, place.depth + 1)
+                raise LimitExceededError(
+                    "archive_depth", ARCHIVE_DEPTH, place.depth + 1, setting=False
+                )
             budget.take("archives_count", 1)
             body = read_member(data, member, inner, budget, member_bytes=allowed_bytes)
             deeper = _Place(inner, place.depth + 1, place.held_bytes + len(body))

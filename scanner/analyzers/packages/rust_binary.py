@@ -33,7 +33,7 @@ def _inflate(data: bytes, path: str) -> bytes:
     except zlib.error as error:
         raise MalformedFileError(path, f"section {_SECTION}: {error}") from error
     if len(plain) > AUDIT_BYTES:
-        raise LimitExceededError("rust_audit_bytes", AUDIT_BYTES, len(plain))
+        raise LimitExceededError("rust_audit_bytes", AUDIT_BYTES, len(plain), setting=False)
     if not inflater.eof:
         raise MalformedFileError(path, f"section {_SECTION} is cut off")
     return plain

@@ -63,6 +63,8 @@ def parse(file: LayerFile) -> Iterator[Package]:
     if is_inside_package(file.path):
         return
     body = read_text(file)
+    if not body.strip():
+        return  # an empty one marks the root of a project and locks nothing
     if not _HEADER.search(body):
         raise MalformedFileError(file.path, "not a lock file of Yarn")
     found = (_named(e) for e in _entries(body.split("\n")) if e.key != "__metadata")
