@@ -203,6 +203,7 @@ BUN = """{
             [("a", "1.0.0"), ("@s/b", "1.1.0"), ("real", "3.0.0")],
             id="npm_3",
         ),
+        pytest.param("yarn.lock", "\n", [], id="yarn_empty"),
         pytest.param("package-lock.json", "{}", [], id="npm_empty"),
         pytest.param(
             "yarn.lock",
