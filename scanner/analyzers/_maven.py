@@ -171,9 +171,12 @@ def named_artifact(file_name: str, manifest: Mapping[str, str]) -> Artifact:
     parts = _name_parts(stem)
     titles = (_resolved(manifest.get(key, "").partition(";")[0].strip()) for key in _TITLES)
     title = next((t for t in titles if _IDENTIFIER.match(t)), "")
+    by_name = parts["version"] if parts else ""
     versions = (
+        # "1.77" is the artifact's, whatever a manifest makes of it ("1.77.00.0"); "2" may be an API's.
+        by_name if "." in by_name else "",
         manifest.get("implementation-version", ""),
-        parts["version"] if parts else "",
+        by_name,
         manifest.get("bundle-version", ""),
         manifest.get("specification-version", ""),
     )

@@ -137,6 +137,8 @@ def _identify(own: list[Artifact], headers: dict[str, str], path: str) -> list[A
     is_said = any(one.name == named.name or is_own(one, file_name) for one in own)
     if own and (is_said or not has_versioned_name(file_name)):
         return completed
+    if not named.version and not file_name.endswith(".jar"):
+        return completed  # the application's own packaging (shop.ear), which is nobody's artifact
     return [*completed, named]
 
 

@@ -139,7 +139,20 @@ def library(name="lib", version="1.0"):
         pytest.param(
             "log4j-1.2.17.jar", {"a.class": ""}, [("", "log4j", "1.2.17")], id="file_name"
         ),
-        pytest.param("app.war", {"a.class": ""}, [("", "app", "")], id="name_without_version"),
+        pytest.param("app.war", {"a.class": ""}, [], id="packaging_of_its_own"),
+        pytest.param("lib.jar", {"a.class": ""}, [("", "lib", "")], id="name_without_version"),
+        pytest.param(
+            "bcprov-jdk18on-1.77.jar",
+            {MANIFEST: "Implementation-Version: 1.77.00.0\nBundle-Version: 1.77\n"},
+            [("", "bcprov-jdk18on", "1.77")],
+            id="file_name_before_manifest",
+        ),
+        pytest.param(
+            "servlet-api-2.jar",
+            {MANIFEST: "Implementation-Version: 2.5.1\n"},
+            [("", "servlet-api", "2.5.1")],
+            id="file_named_for_an_api",
+        ),
         pytest.param("app.jar", {}, [("", "app", "")], id="empty_archive"),
     ],
 )
