@@ -73,8 +73,8 @@ def _empty_password(path: str, account: Account) -> Iterator[Finding]:
 
 
 def parse_passwd(file: LayerFile) -> Iterator[Output]:
-    """Keep the file; yield accounts with uid 0 that are not root, and empty passwords."""
-    yield Kept(key=_PASSWD, path=file.path, data=file.data[:])
+    """Keep who has which uid; yield accounts with uid 0 that are not root, and empty passwords."""
+    yield Kept(key=_PASSWD, path=file.path, data=_without_texts(file, (0, 2, 3)))
     for account in accounts(lenient_text(file)):
         if account.uid == 0 and account.name != "root":
             yield _account_finding(
@@ -94,8 +94,18 @@ def parse_shadow(file: LayerFile) -> Iterator[Output]:
 
 
 def keep_group(file: LayerFile) -> Iterator[Output]:
-    """Keep the file."""
-    yield Kept(key=_GROUP, path=file.path, data=file.data[:])
+    """Keep who is in which group."""
+    yield Kept(key=_GROUP, path=file.path, data=_without_texts(file, (0, 2, 3)))
+
+
+def _without_texts(file: LayerFile, wanted: tuple[int, ...]) -> bytes:
+    """Return the lines with only these fields filled: passwords and comments are nothing to keep."""
+    lines = []
+    for line in file.data[:].split(b"\n"):
+        fields = line.split(b":")
+        shown = [field if i in wanted else b"" for i, field in enumerate(fields)]
+        lines.append(b":".join(shown) if len(fields) > 1 else b"")
+    return b"\n".join(lines)
 
 
 def effective_uid(view: ImageView) -> int | None:
@@ -152,7 +162,7 @@ def inspect(view: ImageView) -> Iterator[Output]:
 ANALYZERS: Final = (
     FileAnalyzer(
         name="config/passwd",
-        version=1,
+        version=2,
         interest=Interest(globs=("etc/passwd",)),
         parse=parse_passwd,
         max_file_bytes=4 * 1024 * 1024,
@@ -168,7 +178,7 @@ ANALYZERS: Final = (
     ),
     FileAnalyzer(
         name="config/group",
-        version=1,
+        version=2,
         interest=Interest(globs=("etc/group",)),
         parse=keep_group,
         max_file_bytes=4 * 1024 * 1024,

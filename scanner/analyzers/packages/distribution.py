@@ -44,6 +44,10 @@ _LINK_TARGETS: Final = tuple(
 )
 
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
+_READ_KEY: Final = re.compile(
+    rb"\s*(?:\xef\xbb\xbf)?(?:ID|ID_LIKE|PRETTY_NAME|VERSION|VERSION_ID|(?:VERSION|UBUNTU)_CODENAME"
+    rb"|DISTRIB_(?:ID|RELEASE|CODENAME|DESCRIPTION))="
+)
 _MAJOR: Final = re.compile(r"\d+")
 _IN_PARENTHESES: Final = re.compile(r"\(([a-z][a-z -]*)\)")
 _ALPINE_EDGE: Final = re.compile(r"_alpha|edge")
@@ -61,8 +65,10 @@ _FAMILIES: Final[Mapping[str, str]] = {
 
 
 def keep(file: LayerFile) -> Iterator[Output]:
-    """Yield the file as it is; only the merged image can say whether it is the one that counts."""
-    yield Kept(key=_KEY, path=file.path, data=file.data[:])
+    """Yield what of the file is read later; only the merged image can say whether it is the one that counts."""
+    lines = file.data[:].splitlines()
+    kept = [n for n in lines if _READ_KEY.match(n) or not (b"=" in n or n.startswith(b"#"))]
+    yield Kept(key=_KEY, path=file.path, data=b"\n".join(kept))
 
 
 def inspect(view: ImageView) -> Iterator[Output]:
@@ -239,7 +245,7 @@ def _contradictions(found: Distribution, databases: Mapping[str, str]) -> Iterat
 ANALYZERS: Final = (
     FileAnalyzer(
         name="os/release-files",
-        version=1,
+        version=2,
         interest=Interest(
             globs=(
                 "**/os-release",  # etc/os-release may be a symlink to anywhere (Nix)

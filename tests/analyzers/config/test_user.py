@@ -80,11 +80,12 @@ def test_accounts(analyzer, body, want):
     assert [(f.rule_id, f.identity, f.line) for f in out] == want
 
 
-def test_passwd_and_group_are_kept_and_shadow_is_not():
-    assert next(iter(PASSWD.parse(LayerFile("etc/passwd", FILE)))) == Kept(
-        key="passwd", path="etc/passwd", data=FILE
+def test_passwd_and_group_are_kept_without_texts_and_shadow_is_not():
+    passwd = b"#x\nroot:hash:0:0:Some One:/root:/bin/sh\n\napp::1:2\n"
+    assert next(iter(PASSWD.parse(LayerFile("etc/passwd", passwd)))) == Kept(
+        key="passwd", path="etc/passwd", data=b"\nroot::0:0:::\n\napp::1:2\n"
     )
-    assert list(GROUP.parse(LayerFile("etc/group", b"a:x:1:\n"))) == [
-        Kept(key="group", path="etc/group", data=b"a:x:1:\n")
+    assert list(GROUP.parse(LayerFile("etc/group", b"a:hash:1:b,c\n"))) == [
+        Kept(key="group", path="etc/group", data=b"a::1:b,c\n")
     ]
     assert list(SHADOW.parse(LayerFile("etc/shadow", b"a:!:1::::::\n"))) == []

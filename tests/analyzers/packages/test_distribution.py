@@ -303,7 +303,20 @@ def test_bad_release_files_never_raise(body):
     assert all(isinstance(o, Distribution | FileIssue) for o in DISTRIBUTION.inspect(view))
 
 
-def test_release_files_are_kept_whole():
-    file = LayerFile("etc/os-release", DEBIAN_12.encode())
-    want = Kept(key="os-release", path="etc/os-release", data=DEBIAN_12.encode())
-    assert list(RELEASE_FILES.parse(file)) == [want]
+@pytest.mark.parametrize(
+    ("body", "want"),
+    [
+        (DEBIAN_12, DEBIAN_12.replace("# a comment\n", "")),
+        ("12.5\n", "12.5\n"),
+        ("CentOS Linux release 7.9.2009 (Core)\n", "CentOS Linux release 7.9.2009 (Core)\n"),
+        (
+            "\ufeffID=a\n VERSION_ID=1\nBUILD_TOKEN=x\nDISTRIB_ID=b\n",
+            "\ufeffID=a\n VERSION_ID=1\nDISTRIB_ID=b\n",
+        ),
+    ],
+    ids=["os_release", "debian_version", "one_line", "other_keys"],
+)
+def test_only_what_is_read_later_is_kept(body, want):
+    file = LayerFile("etc/os-release", body.encode())
+    kept = Kept(key="os-release", path="etc/os-release", data=want.rstrip("\n").encode())
+    assert list(RELEASE_FILES.parse(file)) == [kept]
