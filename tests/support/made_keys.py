@@ -90,7 +90,9 @@ def certificate(
         .not_valid_after(NOW + timedelta(days=days))
     )
     if ca is not None:
-        builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=ca, path_length=None), critical=True
+        )
     return builder.sign(signer or key, algorithm or hashes.SHA256())
 
 
