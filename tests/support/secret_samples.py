@@ -182,7 +182,7 @@ def _whole(rule: Rule, rng: random.Random) -> str:
         ),
         "secret/ssh2-private-key": lambda: (
             "---- BEGIN SSH2 ENCRYPTED PRIVATE "
-            + "KEY ----\nComment: x\n"
+            "KEY ----\nComment: x\n"
             + base64.encodebytes(b"\x3f\x6f\xf9\xeb" + rng.randbytes(300)).decode()
             + "---- END SSH2 ENCRYPTED PRIVATE "
             + "KEY ----\n"

@@ -5,6 +5,7 @@ Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/security-creds.html (th
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
@@ -93,7 +94,7 @@ def longest_sequence(value: bytes) -> int:
     """Return the length of the longest run of consecutive code points, up or down (``abcdef``: 6)."""
     best = run = 1
     previous_step = 0
-    for left, right in zip(value, value[1:], strict=False):
+    for left, right in itertools.pairwise(value):
         step = right - left
         run = (run + 1 if step == previous_step else 2) if step in {1, -1} else 1
         previous_step = step

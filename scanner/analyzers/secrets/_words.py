@@ -5,6 +5,7 @@ Source: https://pages.nist.gov/800-63-3/sp800-63b.html#appA (what people choose 
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from scanner.analyzers.secrets._filters import entropy, is_placeholder
@@ -106,7 +107,7 @@ def _is_jumbled(value: bytes) -> bool:
     if len(letters) * 4 < len(value) * 3 or is_placeholder(value):
         return False
     kinds = letters.translate(_KINDS)
-    changes = sum(a != b for a, b in zip(kinds, kinds[1:], strict=False))
+    changes = sum(a != b for a, b in itertools.pairwise(kinds))
     digits = kinds.count(b"d")
     share = changes / len(letters)
     return share >= 0.25 if digits >= 2 else share >= 0.4
