@@ -20,6 +20,7 @@ from scanner.ports.analyzer import (
 from scanner.ports.limits import Limits
 from scanner.ports.report import ReportFormat
 from scanner.ports.source import SourceFactory
+from scanner.ports.webhook import WebhookSource
 
 _ANALYZER_PACKAGES = (
     "scanner.analyzers.packages",
@@ -88,6 +89,12 @@ def source_factories() -> tuple[SourceFactory, ...]:
     return tuple(
         sorted(_exports("scanner.sources", "SOURCE", SourceFactory), key=lambda s: s.order)
     )
+
+
+@cache
+def webhook_sources() -> dict[str, WebhookSource]:
+    """Return every webhook source by name, which is the last part of its path, ``/v1/webhooks/{name}``."""
+    return {s.name: s for s in _exports("scanner.webhooks", "SOURCE", WebhookSource)}
 
 
 def code_stamp() -> str:

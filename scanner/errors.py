@@ -8,11 +8,13 @@
     + LimitExceededError           a named limit (limit, allowed, seen)
     + DigestMismatchError          the bytes are not the ones asked for (what, expected, actual)
     + UnsupportedError             well-formed, but nothing we can scan (what, reason)
+    + MalformedEventError          a webhook's body is not what its sender sends (what, reason)
   x InvalidReferenceError          not a reference, digest or platform (text, reason)
   x UpstreamError                  a registry or token server (host, operation, reason)
     + UnauthorizedError            credentials missing, wrong, or without the scope
     + NotFoundError                no such repository, manifest or blob
     + ForbiddenHostError           a redirect, realm or URL that we must not follow
+  x UnauthenticatedError           whoever speaks to us did not prove who they are (reason)
   x SettingsError                  a setting, option or rule file is wrong (where, reason)
   x StoreError                     the database cannot be opened or written (where, reason)
   x ScanCancelledError             somebody asked the scan to stop
@@ -108,6 +110,17 @@ class UnsupportedError(InputError):
         self.reason = reason
 
 
+class MalformedEventError(InputError):
+    """A webhook's headers or body are not what its sender sends; sent again, they will be no better."""
+
+    code = "malformed-event"
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"{what}: {reason}")
+        self.what = what
+        self.reason = reason
+
+
 class InvalidReferenceError(ScannerError):
     """A text is not an image reference, digest or platform."""
 
@@ -151,6 +164,16 @@ class ForbiddenHostError(UpstreamError):
     """A redirect, token realm or layer URL points where we must not go."""
 
     code = "forbidden-host"
+
+
+class UnauthenticatedError(ScannerError):
+    """A caller's credential is missing, wrong or out of date. The reason never tells what was expected."""
+
+    code = "unauthenticated"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class SettingsError(ScannerError):

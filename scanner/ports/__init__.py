@@ -41,10 +41,21 @@ from scanner.ports.service import (
 )
 from scanner.ports.source import BlobStream, ImageSource, SourceFactory, SourceOptions
 from scanner.ports.store import ReportStore
+from scanner.ports.webhook import (
+    Credential,
+    CredentialKind,
+    Headers,
+    ImagePushed,
+    Reply,
+    Signature,
+    WebhookSource,
+)
 
 __all__ = [
     "Analyzer",
     "BlobStream",
+    "Credential",
+    "CredentialKind",
     "Delivery",
     "Enqueued",
     "Entry",
@@ -52,8 +63,10 @@ __all__ = [
     "FileAnalyzer",
     "FindingFilter",
     "FindingRecord",
+    "Headers",
     "Hit",
     "ImageAnalyzer",
+    "ImagePushed",
     "ImageSource",
     "ImageSummary",
     "ImageView",
@@ -73,16 +86,19 @@ __all__ = [
     "Priority",
     "Progress",
     "QueueCounts",
+    "Reply",
     "ReportFormat",
     "ReportStore",
     "ScanRecord",
     "ScanRequest",
     "ServiceStore",
+    "Signature",
     "SilentProgress",
     "SourceFactory",
     "SourceOptions",
     "TagCheck",
     "TagEntry",
     "TokenRecord",
+    "WebhookSource",
     "WorkQueue",
 ]

@@ -241,19 +241,19 @@ def test_an_older_database_is_brought_up_to_date(tmp_path, monkeypatch):
     newer = tmp_path / "migrations"
     (newer / "versions").mkdir(parents=True)
     source = _migrate.migrations_directory()
-    for name in ("env.py", "versions/0001_reports.py"):
-        (newer / name).write_text((source / name).read_text())
-    (newer / "versions" / "0002_more.py").write_text(
+    for path in (source / "env.py", *source.glob("versions/*.py")):
+        (newer / path.relative_to(source)).write_text(path.read_text())
+    (newer / "versions" / "9000_more.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n"
-        "revision, down_revision, branch_labels, depends_on = '0002', '0001', None, None\n"
+        f"revision, down_revision, branch_labels, depends_on = '9000', '{HEAD}', None, None\n"
         "def upgrade():\n    op.add_column('layer_reports', sa.Column('more', sa.String(8)))\n"
     )
     monkeypatch.setattr(_migrate, "migrations_directory", lambda: newer)
-    monkeypatch.setattr("scanner.store._database.HEAD", "0002")
+    monkeypatch.setattr("scanner.store._database.HEAD", "9000")
     upgraded = open_store(tmp_path)
     assert upgraded.load_layer("sha256:a", "f") == LAYER
     upgraded.close()
-    assert execute(tmp_path, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert execute(tmp_path, "SELECT version_num FROM alembic_version") == [("9000",)]
     assert "more" in _schema(tmp_path)["layer_reports"]
 
 
