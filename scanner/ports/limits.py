@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bounds that hold whatever an image holds. A hit is reported by the field's name."""
 
     manifest_bytes: int = 4 * 1024 * 1024
