@@ -221,6 +221,9 @@ CHECKS: Final[Mapping[str, Check]] = {
         found.secret, found.groups.get("key") or b""
     ),
     "ssh2-key": lambda found: _keys.state_of(found.secret) != "",
+    "strong-value": lambda found: _words.is_strong_value(
+        found.secret, found.groups.get("key") or b""
+    ),
     "strong-password": lambda found: _words.is_strong_password(
         found.secret, found.groups.get("key") or b""
     ),

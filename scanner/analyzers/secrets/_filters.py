@@ -24,6 +24,12 @@ _WORDS = re.compile(
     rb"random|real|secret|server|service|some|string|super|test|this|token|user|value|very|with|your",
     re.IGNORECASE,
 )
+_WELL_KNOWN = re.compile(
+    rb"d41d8cd98f00b204e9800998ecf8427e|da39a3ee5e6b4b0d3255bfef95601890afd80709|"  # digests of nothing
+    rb"e3b0c44298fc1c149afbf4c8996fb924|Eby8vdM02xNOcqFlqUwJ|C2y6yDjf5/R\+ob0N8A7C|"  # emulators' keys
+    rb"2YotnFZFEjr1zCsicMWpAA|tGzv3JOkF0XG5Qx2TlKWIA|czZCaGRSa3F0Mzpn|SplxlOBeZQQYbYS6WxSbIA|"  # RFC 6749
+    rb"eyJzdWIiOiIxMjM0NTY3ODkwIiwi|eyJzb21lIjoicGF5bG9hZCJ9|eyJpc3MiOiJqb2UiLA0KICJleHAi"  # JWT tutorials
+)
 _TEMPLATE = re.compile(
     rb"\$\{|\$\(|\{\{|\{%|<%|%\(|#\{|^\$\w|<[a-z][\w .-]{0,40}>|%s(?:\W|\Z)|\{[\w.]{0,40}\}|@[A-Z_]{3,40}@",
     re.IGNORECASE,
@@ -31,9 +37,10 @@ _TEMPLATE = re.compile(
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BLOB_BYTES = 48
 
-_DOCUMENTATION = re.compile(r"^usr/(?:local/)?share/(?:doc|man|info|gtk-doc|help)/|^usr/local/man/")
+_DOCUMENTATION = re.compile(r"(?:^|/)share/(?:doc|man|info|gtk-doc|help)/|^usr/local/man/")
 _THIRD_PARTY = re.compile(
-    r"^usr/(?:lib|lib64|libexec|include|share|src)/|(?:^|/)(?:site-packages|dist-packages|node_modules|"
+    r"^usr/(?:local/)?(?:lib|lib64|libexec|include|share|src|go)/|"
+    r"(?:^|/)(?:\.rustup|\.pyenv|\.nvm|site-packages|dist-packages|node_modules|"
     r"gems|vendor|go/pkg/mod|\.cargo/registry|\.m2/repository|lib/python\d[\d.]*|perl5?|conda/pkgs)/"
 )
 _TEST_DATA = re.compile(
@@ -42,6 +49,7 @@ _TEST_DATA = re.compile(
     r"(?:^|/)(?:test_[^/]*|[^/]*_test|[^/]*[._-](?:test|spec|example|sample))\.[a-z0-9]{1,5}$",
     re.IGNORECASE,
 )
+_LIBRARY = re.compile(r"(?:^|/)lib[^/]*\.(?:so[.\d]*|a)$")
 _LOOK_ALIKE_FILES = re.compile(
     r"(?:^|/)(?:package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|Cargo\.lock|poetry\.lock|"
     r"uv\.lock|Pipfile\.lock|composer\.lock|Gemfile\.lock|go\.sum|RECORD|INSTALLER|\.package-lock\.json|"
@@ -74,6 +82,11 @@ def is_placeholder(secret: bytes) -> bool:
         or is_wordy(body)
         or longest_sequence(body) >= 8
     )
+
+
+def is_well_known(secret: bytes) -> bool:
+    """Say whether ``secret`` is a published example, an emulator's key or the digest of nothing."""
+    return bool(_WELL_KNOWN.search(secret[:512]))
 
 
 def is_repetitive(value: bytes) -> bool:
@@ -110,11 +123,13 @@ def is_in_blob(window: bytes, start: int, end: int) -> bool:
 
 
 def context_of(path: str, *, is_private_key: bool = False) -> str:
-    """Return ``documentation``, ``test data`` or an empty text for where a file lies."""
+    """Return in a word or two why a file's secrets are hardly in use; empty where they may be."""
     if _DOCUMENTATION.search(path):
         return "documentation"
     if _TEST_DATA.search(path) and (is_private_key or _THIRD_PARTY.search(path)):
         return "test data"
+    if is_private_key and _LIBRARY.search(path):
+        return "self-test of a library"
     return ""
 
 
@@ -130,9 +145,8 @@ def breeds_look_alikes(path: str) -> bool:
 
 def teaches_passwords(path: str) -> bool:
     """Say whether the file is documentation or code of others, where passwords are examples."""
-    return bool(
-        _DOCUMENTATION.search(path) or (_THIRD_PARTY.search(path) and _CODE_FILES.search(path))
-    )
+    examples = _THIRD_PARTY.search(path) or _TEST_DATA.search(path)
+    return bool(_DOCUMENTATION.search(path) or (examples and _CODE_FILES.search(path)))
 
 
 def redacted(secret: bytes) -> str:

@@ -16,7 +16,9 @@ from scanner.analyzers.secrets._checks import CHECKS
 from scanner.errors import SettingsError
 from scanner.model import Severity
 
+_CONTEXT_BYTES = 32_768
 _RULE_ID = re.compile(r"secret/[a-z0-9]+(?:-[a-z0-9]+)*\Z")
+_LITERAL = re.compile(r"(?:[A-Za-z0-9_=/ -](?![?*{]))*")
 _LEFT = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
 """Not in the middle of a word; an escape such as ``\\n`` or ``%3D`` before the token is no word."""
 _RIGHT = r"(?![A-Za-z0-9_-])"
@@ -132,8 +134,8 @@ def _fault(rule: Rule) -> str:
         return "id: expected secret/words-joined-by-hyphens"
     if not rule.source.startswith("https://"):
         return "source: expected an https:// address"
-    if not (0 < rule.before <= 32_768 and 0 <= rule.after <= 32_768):
-        return "before, after: expected 1 to 32768 bytes"
+    if not (0 < rule.before <= _CONTEXT_BYTES and 0 <= rule.after <= _CONTEXT_BYTES):
+        return f"before, after: expected at most {_CONTEXT_BYTES} bytes"
     unknown = [name for name in rule.check if name not in CHECKS]
     if unknown:
         return f"check: no check is called {unknown[0]!r}; there are {', '.join(sorted(CHECKS))}"
@@ -165,9 +167,25 @@ def _hyperscan_fault(rule: Rule) -> str:
     return ""
 
 
+def _skeleton(expression: str) -> str:
+    """Return ``expression`` with escapes and character classes replaced by ``_``."""
+    plain = re.sub(r"\\.", "_", expression, flags=re.DOTALL)
+    return re.sub(r"\[\^?\]?[^\]]*\]", "_", plain)
+
+
 def is_unbounded(expression: str) -> bool:
     """Say whether a regular expression holds ``*``, ``+`` or ``{n,}`` as a repeat."""
-    plain = re.sub(r"\\.", "_", expression, flags=re.DOTALL)
-    plain = re.sub(r"\[\^?\]?[^\]]*\]", "_", plain)
-    plain = re.sub(r"\(\?[^)]?", "(", plain)
+    plain = re.sub(r"\(\?[^)]?", "(", _skeleton(expression))
     return bool(re.search(r"[*+]|\{\d*,\}", plain))
+
+
+@cache
+def prefix_of(expression: str) -> bytes:
+    """Return the literal text that every match starts with (empty where there is a choice)."""
+    depth = 0
+    for char in _skeleton(expression):
+        depth += (char == "(") - (char == ")")
+        if char == "|" and depth == 0:
+            return b""
+    match = _LITERAL.match(expression)
+    return match[0].encode() if match else b""

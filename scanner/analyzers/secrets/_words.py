@@ -46,6 +46,7 @@ _CONSTANT = re.compile(
 )
 _DOCUMENTATION_HOST = re.compile(
     rb"(?:^|\.)example(?:\.(?:com|org|net|edu|io))?$|example|\.(?:test|invalid)$|"
+    rb"(?:^|\.)(?:company|acme|mydomain|domain|mycompany|foo|bogus)\.(?:com|net|org)$|"
     rb"^(?:host|hostname|server|servername|domain|site|address|ip|foo|bar|proxy)(?:\.(?:com|org|net|local|tld))?$|"
     rb"^(?:your|my)[a-z-]*(?:host|server|domain|proxy|site|company|org|db|database|cluster)"
 )
@@ -75,9 +76,19 @@ def is_password(password: bytes, user: bytes = b"") -> bool:
     return not _STAND_INS.intersection((*plain, shortened))
 
 
+def is_code(value: bytes) -> bool:
+    """Say whether ``value`` reads as an expression, a path or an address, not as a value."""
+    return bool(_CODE.search(value) or _DASHED_UUID.search(value) or not value.isascii())
+
+
 def is_strong_password(value: bytes, key: bytes) -> bool:
     """Say whether ``key = value`` sets a password of some strength, in no programming language."""
-    if _KEY_NOT_SECRET.search(key) or _CODE.search(value) or _DIGEST_PREFIX.match(value):
+    return not is_code(value) and is_strong_value(value, key)
+
+
+def is_strong_value(value: bytes, key: bytes) -> bool:
+    """Say whether ``key`` is set to a text of some strength, whatever characters it holds."""
+    if _KEY_NOT_SECRET.search(key) or _DIGEST_PREFIX.match(value):
         return False
     classes = sum(
         bool(re.search(c, value)) for c in (rb"[a-z]", rb"[A-Z]", rb"\d", rb"[^A-Za-z0-9]")
@@ -85,7 +96,7 @@ def is_strong_password(value: bytes, key: bytes) -> bool:
     strong = classes >= 3 or (
         classes == 2 and bool(re.search(rb"\d", value)) and entropy(value) >= 2.7
     )
-    return strong and not _DASHED_UUID.search(value) and is_password(value)
+    return strong and is_password(value)
 
 
 def is_random_value(value: bytes, key: bytes) -> bool:

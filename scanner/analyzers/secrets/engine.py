@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache, partial
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +24,7 @@ from scanner.analyzers.secrets._rules import (
     confirm_of,
     parse_rules,
     paths_of,
+    prefix_of,
     verify_rule,
 )
 from scanner.errors import SettingsError
@@ -34,8 +35,11 @@ _VERSION: Final = 1
 _BEFORE_BYTES: Final = 2_048
 _MATCHES_COUNT: Final = 64
 """Confirmed matches looked at in one window."""
+_WIDE_BYTES: Final = 2_048
+"""A window from which on only starts before the anchor's end are tried."""
+_KNOWN_BYTES: Final = 128
+"""How far around a generic match other rules are asked whether they know the value."""
 _BODY: Final = re.compile(rb"\s|\\[nrt]|[\"']")
-_LITERAL: Final = re.compile(r"(?:[A-Za-z0-9_=/-](?![?*{]))*")
 _TEXT_TYPES: Final = ("text/", "application/json", "application/javascript", "inode/x-empty")
 
 
@@ -89,11 +93,16 @@ def inspect(rules: Mapping[str, Rule], hit: Hit) -> Iterator[Finding]:
 
 def _applies(rule: Rule, hit: Hit) -> bool:
     """Say whether path and surroundings allow the rule; cheap tests first."""
-    if rule.paths and not paths_of(rule.paths).search(hit.path):
-        return False
     if rule.confidence != "high" and (_filters.breeds_look_alikes(hit.path) or b"\0" in hit.head):
         return False
     if rule.is_password and _filters.teaches_passwords(hit.path):
+        return False
+    return _is_at_home(rule, hit)
+
+
+def _is_at_home(rule: Rule, hit: Hit) -> bool:
+    """Say whether the rule's ``paths``, ``keywords`` and ``unless`` fit the place."""
+    if rule.paths and not paths_of(rule.paths).search(hit.path):
         return False
     if not rule.keywords and not rule.unless:
         return True
@@ -104,11 +113,25 @@ def _applies(rule: Rule, hit: Hit) -> bool:
 
 def _matches(rule: Rule, hit: Hit) -> Iterator[re.Match[bytes]]:
     """Yield matches of ``confirm`` that hold the anchor's end, or all of the window for ``near``."""
-    for count, match in enumerate(confirm_of(rule).finditer(hit.window)):
+    for count, match in enumerate(_attempts(rule, hit)):
         if count >= _MATCHES_COUNT or (match.start() >= hit.end and not rule.near):
             return
         if rule.near or match.end() >= hit.end:
             yield match
+
+
+def _attempts(rule: Rule, hit: Hit) -> Iterator[re.Match[bytes]]:
+    """Yield matches in order; a wide window is not searched for starts beyond the anchor."""
+    expression, prefix = confirm_of(rule), prefix_of(rule.confirm)
+    if rule.near or rule.caseless or not prefix or len(hit.window) < _WIDE_BYTES:
+        yield from expression.finditer(hit.window)
+        return
+    start = hit.window.find(prefix, 0, hit.end)
+    while start >= 0:
+        match = expression.match(hit.window, start)
+        if match:
+            yield match
+        start = hit.window.find(prefix, start + 1, hit.end)
 
 
 def _start(match: re.Match[bytes]) -> int:
@@ -126,7 +149,7 @@ def _candidate(match: re.Match[bytes], hit: Hit) -> Candidate:
 
 
 def _is_believed(rule: Rule, found: Candidate, match: re.Match[bytes], hit: Hit) -> bool:
-    if not all(CHECKS[name](found) for name in rule.check):
+    if _filters.is_well_known(found.secret) or not all(CHECKS[name](found) for name in rule.check):
         return False
     if rule.entropy and (
         _filters.entropy(found.secret) < rule.entropy
@@ -141,26 +164,19 @@ def _is_known(rules: Mapping[str, Rule], rule: Rule, match: re.Match[bytes], hit
     """Say whether a more specific rule knows the value of a generic one (and believes it or not)."""
     if rule.confidence != "generic":
         return False
-    start = _start(match)
+    start, lower = _start(match), hit.window.lower()
+    first, last = max(0, match.start() - _KNOWN_BYTES), match.end() + _KNOWN_BYTES
     return any(
         other.start() <= start < other.end()
         for one in rules.values()
-        if one.confidence != "generic" and _may_know(one, hit)
-        for other in confirm_of(one).finditer(hit.window)
+        if one.confidence != "generic" and _may_know(one, hit, lower)
+        for other in confirm_of(one).finditer(hit.window, first, last)
     )
 
 
-def _may_know(rule: Rule, hit: Hit) -> bool:
-    """Say cheaply whether ``rule`` could match in the window at all."""
-    if rule.paths and not paths_of(rule.paths).search(hit.path):
-        return False
-    return rule.caseless or _prefix_of(rule.anchor) in hit.window
-
-
-@cache
-def _prefix_of(anchor: str) -> bytes:
-    """Return the literal text that an anchor starts with (empty for a choice)."""
-    return _LITERAL.match(anchor)[0].encode()  # type: ignore[index] # it matches nothing at least
+def _may_know(rule: Rule, hit: Hit, lower: bytes) -> bool:
+    """Say cheaply whether ``rule`` could match in the window (``lower``: the same in lower case)."""
+    return prefix_of(rule.anchor).lower() in lower and _is_at_home(rule, hit)
 
 
 def _finding(rule: Rule, secret: bytes, start: int, hit: Hit) -> Finding:
