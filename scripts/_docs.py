@@ -278,7 +278,7 @@ def _assigned(name: str, scope: ast.stmt) -> list[ast.expr]:
 
 
 def plugins_page() -> str:
-    """Return the page that lists analyzers, sources and report formats."""
+    """Return the page that lists analyzers, sources, report formats and webhooks."""
     lines = [
         "# Plug-ins",
         "",
@@ -287,7 +287,7 @@ def plugins_page() -> str:
         "Everything here is found by walking its package; `scanner plugins` prints the same with versions. Adding one:",
         "[package format](how-to/add-a-package-format.md), [secret rule](how-to/add-a-secret-rule.md),",
         "[crypto or config check](how-to/add-a-crypto-or-config-check.md), [source](how-to/add-a-source.md),",
-        "[report format](how-to/add-a-report-format.md).",
+        "[report format](how-to/add-a-report-format.md), [webhook](how-to/add-a-webhook.md).",
         "",
         "## Analyzers",
         "",
@@ -308,6 +308,14 @@ def plugins_page() -> str:
     lines += _table(
         ("format", "media type", "for"),
         ((_code(f.name), f.media_type, f.summary) for f in discovery.report_formats().values()),
+    )
+    lines += ["", "## Webhooks", "", "How to have them sent: [webhooks](webhooks.md).", ""]
+    lines += _table(
+        ("webhook", "signed in", "from"),
+        (
+            (_code(w.name), _code(w.signature.header) if w.signature else "", w.summary)
+            for w in discovery.webhook_sources().values()
+        ),
     )
     return "\n".join(lines) + "\n"
 

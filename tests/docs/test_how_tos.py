@@ -37,6 +37,7 @@ def test_every_kind_of_plug_in_has_a_page():
         "add-a-report-format",
         "add-a-secret-rule",
         "add-a-source",
+        "add-a-webhook",
     ]
 
 
