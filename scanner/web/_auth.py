@@ -1,0 +1,70 @@
+"""Who asks, and whether they may: bearer tokens with scopes, known by their SHA-256 only.
+
+Source: https://www.rfc-editor.org/rfc/rfc6750
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Final
+
+from scanner.errors import UnauthenticatedError
+from scanner.web._context import TokenGrant, Tokens
+from scanner.web._problems import RequestError
+from scanner.web._route import Scope
+
+_KEPT_SECONDS: Final = 5.0
+"""A revoked token works for this much longer at most."""
+_KEPT_COUNT: Final = 1_024
+_TOKEN_LENGTH: Final = 512
+
+
+def hash_of_token(token: str) -> str:
+    """Return what is stored in place of a token. Tokens are random, so a plain hash cannot be guessed back.
+
+    Looking the hash up takes no longer for a token that nearly fits.
+    """
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class TokenCheck:
+    """Checks tokens, and keeps what the store said for a few seconds."""
+
+    def __init__(self, tokens: Tokens, *, is_open: bool) -> None:
+        self._tokens = tokens
+        self._is_open = is_open
+        self._kept: dict[str, tuple[float, TokenGrant | None]] = {}
+
+    async def require(self, authorization: str, scope: Scope) -> str:
+        """Return the name of the token shown, empty where none is needed.
+
+        Raises:
+            UnauthenticatedError: no token, or one that is not known.
+            RequestError: 403: the token does not hold the scope.
+        """
+        scheme, _, token = authorization.partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token or len(token) > _TOKEN_LENGTH:
+            if not authorization and self._is_open and not await self._tokens.has_tokens():
+                return ""
+            raise UnauthenticatedError("a bearer token is needed")
+        grant = await self._grant(hash_of_token(token))
+        if grant is None:
+            raise UnauthenticatedError("the token is not known, or was revoked")
+        if not {scope.value, Scope.ADMIN.value} & grant.scopes:
+            raise RequestError(
+                403, "missing-scope", f"the token does not hold the scope {scope.value}"
+            )
+        return grant.name
+
+    async def _grant(self, token_hash: str) -> TokenGrant | None:
+        now = time.monotonic()
+        kept = self._kept.get(token_hash)
+        if kept is not None and kept[0] > now:
+            return kept[1]
+        grant = await self._tokens.load_token(token_hash)
+        if len(self._kept) >= _KEPT_COUNT:
+            self._kept.clear()  # somebody tries many: keep what follows instead
+        self._kept[token_hash] = (now + _KEPT_SECONDS, grant)
+        return grant

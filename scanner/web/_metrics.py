@@ -1,0 +1,74 @@
+"""What is measured, for Prometheus. Labels are of closed sets: no digest, path, host or name of a caller.
+
+Source: https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_LATENCY_BUCKETS: Final = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+)  # fmt: skip
+
+
+class Metrics:
+    """The instruments of one service process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Histogram(
+            "scanner_request_seconds",
+            "Time to answer, by route and status.",
+            ("method", "route", "status"),
+            buckets=_LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self.answers = Counter(
+            "scanner_image_answers",
+            "Answers about a digest, by the state told.",
+            ("state",),
+            registry=self.registry,
+        )
+        self.pushes = Counter(
+            "scanner_pushes",
+            "Pushes that webhooks told of, by source and what became of them.",
+            ("source", "outcome"),
+            registry=self.registry,
+        )
+        self.write_batch = Histogram(
+            "scanner_write_batch_pushes",
+            "Pushes written in one transaction.",
+            buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000),
+            registry=self.registry,
+        )
+        self.streams = Gauge(
+            "scanner_event_streams", "Clients following a scan.", registry=self.registry
+        )
+        self.scans = Gauge("scanner_scans", "Scans by state.", ("state",), registry=self.registry)
+        self.queue_age = Gauge(
+            "scanner_queue_age_seconds",
+            "How long the oldest scan that could start has waited.",
+            registry=self.registry,
+        )
+        self.workers = Gauge(
+            "scanner_workers", "Worker processes that this process runs.", registry=self.registry
+        )
+        self.worker_starts = Counter(
+            "scanner_worker_starts", "Worker processes started.", registry=self.registry
+        )
+
+    def set_scans(self, counts: Mapping[str, int], queue_age_seconds: float) -> None:
+        """Show the queue as it is now; states that have no scans any more go to zero."""
+        self.scans.clear()
+        for state, count in counts.items():
+            self.scans.labels(state).set(count)
+        self.queue_age.set(queue_age_seconds)
+
+    def text(self) -> bytes:
+        """Return everything in the text format."""
+        return generate_latest(self.registry)

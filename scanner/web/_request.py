@@ -1,0 +1,87 @@
+"""Read what a request says within its bounds, into the typed structs its endpoint declares."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from scanner.web._problems import RequestError
+from scanner.web._route import Route
+
+_NUL: Final = "\0"
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def parameters_of(route: Route[Any, Any], request: web.Request) -> msgspec.Struct:
+    """Return path and query parameters.
+
+    Raises:
+        RequestError: 400: unknown, repeated or not of the declared form.
+    """
+    fields = {f.encode_name: f for f in msgspec.structs.fields(route.parameters)}
+    values: dict[str, Any] = dict(request.match_info)
+    for name in request.query:
+        if name not in fields or name in route.path_names:
+            raise RequestError(400, "unknown-parameter", f"no parameter {name[:40]!r}")
+        given = request.query.getall(name)
+        if _is_list(fields[name].type):
+            values[name] = given
+        elif len(given) > 1:
+            raise RequestError(400, "bad-parameter", f"{name}: given more than once")
+        else:
+            values[name] = given[0]
+    if any(_NUL in text for text in values.values()) or _has_nul(values):
+        raise RequestError(400, "bad-parameter", "NUL is not a character of any parameter")
+    struct: type[msgspec.Struct] = route.parameters
+    return _convert(values, struct, "bad-parameter", strict=False)
+
+
+def _is_list(kind: object) -> bool:
+    return "tuple" in str(kind)
+
+
+def _has_nul(values: dict[str, Any]) -> bool:
+    return any(_NUL in one for v in values.values() if isinstance(v, list) for one in v)
+
+
+async def body_of(route: Route[Any, Any], request: web.Request) -> msgspec.Struct | None:
+    """Return the JSON body as the struct its endpoint declares, None if it takes none.
+
+    Raises:
+        RequestError: 400 not of the declared form, 413 too large, 415 not JSON.
+    """
+    if route.body is None:
+        return None
+    if request.content_type != "application/json":
+        raise RequestError(415, "unsupported-media-type", "the body must be application/json")
+    raw = await read_bounded(request)
+    if b"\\u0000" in raw:
+        raise RequestError(400, "bad-body", "NUL is not a character of any text")
+    try:
+        values = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError(400, "bad-body", f"not JSON: {error}"[:200]) from error
+    return _convert(values, route.body, "bad-body", strict=True)
+
+
+async def read_bounded(request: web.Request) -> bytes:
+    """Return the whole body; the application's ``client_max_size`` bounds it.
+
+    Raises:
+        RequestError: 413 too large, 400 cut off.
+    """
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise RequestError(
+            413, "body-too-large", f"the body is larger than {request.client_max_size} bytes"
+        ) from error
+
+
+def _convert(values: Any, kind: type[S], code: str, *, strict: bool) -> S:
+    try:
+        return msgspec.convert(values, kind, strict=strict)
+    except (msgspec.ValidationError, ValueError, RecursionError) as error:
+        raise RequestError(400, code, str(error)[:300]) from error

@@ -1,0 +1,93 @@
+"""Whether the service lives and is ready, what it measures, and the description of its API."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+from aiohttp import web
+
+from scanner.web import _metrics
+from scanner.web._keys import ROUTES as ALL_ROUTES
+from scanner.web._openapi import document
+from scanner.web._problems import RequestError
+from scanner.web._route import Call, Content, NoParameters, Route, Scope, json_answer
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """The service can do its work."""
+
+    status: Literal["ready"] = "ready"
+    queue_age_seconds: float
+
+
+async def _health(_call: Call[NoParameters, None]) -> web.StreamResponse:
+    """Answer as long as the process can; nothing else is looked at."""
+    return json_answer(Health(), headers={"Cache-Control": "no-store"})
+
+
+async def _ready(call: Call[NoParameters, None]) -> web.StreamResponse:
+    """Answer 200 if the database can be reached and the service is not about to stop."""
+    if call.context.liveness.draining:
+        raise RequestError(503, "draining", "the service is about to stop")
+    state = await call.context.intake.queue_state()
+    ready = Readiness(queue_age_seconds=round(state.age_seconds, 3))
+    return json_answer(ready, headers={"Cache-Control": "no-store"})
+
+
+async def _metrics_text(call: Call[NoParameters, None]) -> web.StreamResponse:
+    """Return the measures of this process and of the queue, for Prometheus."""
+    state = await call.context.intake.queue_state()
+    call.context.metrics.set_scans(state.counts, state.age_seconds)
+    return web.Response(
+        body=call.context.metrics.text(), headers={"Content-Type": _metrics.MEDIA_TYPE}
+    )
+
+
+async def _openapi(call: Call[NoParameters, None]) -> web.StreamResponse:
+    """Return this description."""
+    routes = call.request.app[ALL_ROUTES]
+    return json_answer(document(routes, public_url=call.context.public_url))
+
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/healthz",
+        summary="Is the process alive?",
+        handler=_health,
+        answers={200: Content(type=Health)},
+        tag="operations",
+    ),
+    Route(
+        method="GET",
+        path="/readyz",
+        summary="Can the service work?",
+        handler=_ready,
+        answers={200: Content(type=Readiness)},
+        tag="operations",
+    ),
+    Route(
+        method="GET",
+        path="/metrics",
+        summary="Measures for Prometheus",
+        handler=_metrics_text,
+        answers={200: Content(media_types=("text/plain",))},
+        scope=Scope.READ,
+        tag="operations",
+    ),
+    Route(
+        method="GET",
+        path="/v1/openapi.json",
+        summary="The OpenAPI document",
+        handler=_openapi,
+        answers={200: Content(type=dict)},
+        tag="operations",
+    ),
+)
