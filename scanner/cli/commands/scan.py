@@ -93,7 +93,7 @@ def COMMAND(  # noqa: N802 - what every command module exports
     not scan, 130 interrupted.
     """
     settings = load_settings(config, _as_settings(platforms, options))
-    fail_on = _severity(settings.scan.fail_on)
+    fail_on = Severity(settings.scan.fail_on) if settings.scan.fail_on else None
     wanted = [parse_platform(p) for p in settings.scan.platforms]
     show = not quiet and sys.stderr.isatty()
     progress: Progress = LiveProgress() if show else SilentProgress()
@@ -125,15 +125,6 @@ def _as_settings(platforms: tuple[str, ...], options: dict[str, Any]) -> dict[st
         if options[name] is not None:
             values[f"scan.{name}"] = options[name]
     return values
-
-
-def _severity(text: str) -> Severity | None:
-    if not text:
-        return None
-    try:
-        return Severity(text)
-    except ValueError:
-        raise SettingsError("scan.fail_on", f"{text!r} is not a severity") from None
 
 
 def _calm_interpreter() -> None:
@@ -185,7 +176,14 @@ def _write(report: ScanReport, format_name: str, output: Path | None) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a whole file or none: a killed scan must not leave half a report."""
+    """Write a whole file or none: a killed scan must not leave half a report.
+
+    What is no regular file (a device, a pipe) is written to, never replaced; a link's target is what is meant.
+    """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
     ) as temporary:
