@@ -34,7 +34,11 @@ PATHS = {
     "secret/shadow-password-hash": "etc/shadow",
     "secret/htpasswd-hash": "etc/nginx/.htpasswd",
     "secret/generic-password": "app/.env",
+    "secret/dockerfile-secret": "app/Dockerfile",
 }
+
+NAMED = {"secret/generic-password", "secret/dockerfile-secret", "secret/php-defined-secret"}
+"""Rules that look at the name a value is given."""
 
 
 def generate(expression: str, rng: random.Random, forced: dict[str, str] | None = None) -> str:
@@ -206,9 +210,9 @@ def _forced(rule: Rule, rng: random.Random) -> dict[str, str]:
     """Return texts for named groups that a check looks into."""
     word = "".join(rng.choice(string.ascii_lowercase) for _ in range(7))
     forced = {"host": "db7.corp-internal.net", "user": "svc_orders", "key": "orders_secret"}
-    if rule.is_password:
+    if rule.is_password or "strong-value" in rule.check:
         forced |= {"secret": f"{word.capitalize()}{rng.randrange(1000, 9999)}!{base62(rng, 8)}"}
-    if rule.id == "secret/generic-password":
+    if rule.id in NAMED:
         forced["key"] = "DB_PASSWORD"
     if "base64-pair" in rule.check:
         forced["secret"] = base64.b64encode(f"robot:{base62(rng, 20)}".encode()).decode()
