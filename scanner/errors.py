@@ -133,12 +133,22 @@ class InvalidReferenceError(ScannerError):
 
 
 class UpstreamError(ScannerError):
-    """A registry or token server failed. ``retryable`` for 408, 429, 5xx, time-outs and cut connections."""
+    """A registry or token server failed. ``retryable`` for 408, 429, 5xx, time-outs and cut connections.
+
+    ``after_seconds`` is the wait it asked for before another try; 0 if it asked for none.
+    """
 
     code = "upstream-error"
 
     def __init__(
-        self, host: str, operation: str, reason: str, *, retryable: bool = False, hint: str = ""
+        self,
+        host: str,
+        operation: str,
+        reason: str,
+        *,
+        retryable: bool = False,
+        hint: str = "",
+        after_seconds: float = 0.0,
     ) -> None:
         super().__init__(f"{host}: {operation}: {reason}")
         self.host = host
@@ -146,6 +156,7 @@ class UpstreamError(ScannerError):
         self.reason = reason
         self.retryable = retryable
         self.hint = hint
+        self.after_seconds = after_seconds
 
 
 class UnauthorizedError(UpstreamError):

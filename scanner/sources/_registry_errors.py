@@ -173,8 +173,9 @@ def status_failure(
     if not is_retryable(status):
         return UpstreamError(host, operation, reason)
     few = _FEW_TRIES if status == HTTPStatus.INTERNAL_SERVER_ERROR else None
-    error = UpstreamError(host, operation, reason, retryable=True)
-    return TransientError(error, wait_seconds=_retry_after(response), tries=few)
+    asked = _retry_after(response)
+    error = UpstreamError(host, operation, reason, retryable=True, after_seconds=asked or 0.0)
+    return TransientError(error, wait_seconds=asked, tries=few)
 
 
 def login_hint(host: str) -> str:

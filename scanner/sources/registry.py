@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scanner.sources._registry_client import Document, RegistryClient
     from scanner.sources._registry_errors import Backoff
 
-_ACCEPT: Final = ", ".join(
+ACCEPT: Final = ", ".join(
     [*sorted(INDEX_TYPES, reverse=True), *sorted(MANIFEST_TYPES, reverse=True)]
 )
 """Everything at once: without the index types a registry may choose a platform for us."""
@@ -136,7 +136,7 @@ class RegistrySource:
     def _fetch_manifest(self, name: str) -> Document:
         document = self._client.fetch_document(
             self._client.url(self._reference.repository, f"manifests/{name}"),
-            accept=_ACCEPT,
+            accept=ACCEPT,
             limit="manifest_bytes",
             allowed=self._options.limits.manifest_bytes,
             operation="fetch manifest",
