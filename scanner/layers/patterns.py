@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
+from scanner.layers.cache_files import save
 from scanner.ports import Pattern, PatternAnalyzer
 
 CONTEXT_BYTES: Final = 32 * 1024
@@ -130,17 +131,8 @@ def _load_or_compile(patterns: Sequence[Pattern], cache_dir: Path | None) -> byt
                 return content[32:]
     serialised = _compile(patterns)
     if cached is not None:
-        _save(cached, serialised)
+        save(cached, hashlib.sha256(serialised).digest() + serialised)
     return serialised
-
-
-def _save(path: Path, serialised: bytes) -> None:
-    """Write atomically; a cache that cannot be written is only slower."""
-    temporary = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(hashlib.sha256(serialised).digest() + serialised)
-        temporary.replace(path)
 
 
 def _cpu_model() -> str:

@@ -1,0 +1,36 @@
+"""Small files of the cache directory: written whole or not at all, and nothing left of who was killed while writing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+
+
+def save(path: Path, content: bytes) -> None:
+    """Write a file atomically; a cache that cannot be written is only slower."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(path)
+
+
+def remove_abandoned(directory: Path) -> None:
+    """Remove what killed processes left half-written. A file of another machine's process may go too: see :func:`save`."""
+    for path in directory.glob("*.tmp"):
+        process = path.name.split(".")[-3:-2]
+        if process and process[0].isdigit() and not _is_running(int(process[0])):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
