@@ -13,6 +13,7 @@ from typing import Final
 from scanner import discovery
 from scanner.config import Settings
 from scanner.errors import SettingsError, StoreError
+from scanner.layers.cache_files import remove_abandoned, save
 from scanner.pipeline.context import ScanContext
 from scanner.ports import Analyzer, ReportStore, SourceOptions
 
@@ -105,6 +106,7 @@ def build_context(settings: Settings, store: ReportStore) -> ScanContext:
         spool_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise StoreError(str(spool_dir), error.strerror or "cannot be made") from error
+    remove_abandoned(cache_dir)
 
     @cache
     def load_analyzers() -> tuple[Analyzer, ...]:
@@ -146,10 +148,7 @@ def _fingerprint(
         if len(text) == _FINGERPRINT_CHARS and text.isalnum():
             return text
     fingerprint = discovery.fingerprint_of_analyzers(load_analyzers(), settings.limits)
-    temporary = kept.with_suffix(f".{os.getpid()}.tmp")
-    with contextlib.suppress(OSError):
-        temporary.write_text(fingerprint, encoding="ascii")
-        temporary.replace(kept)
+    save(kept, fingerprint.encode("ascii"))
     return fingerprint
 
 

@@ -2,7 +2,8 @@
 
 A claim is an exclusive ``flock`` on a file of its own; every claim opens the file anew, so that threads
 of one process exclude each other too. The holder removes the file before letting go; who got the lock of
-a removed file tries again with the new one. A file left by a killed process is nobody's claim.
+a removed file tries again with the new one. A file left by a killed process is nobody's claim, and goes
+away when the next process opens the store.
 """
 
 from __future__ import annotations
@@ -37,6 +38,20 @@ def claim(directory: Path, *names: str, wait_seconds: float) -> Iterator[bool]:
             with suppress(OSError):  # a file that stays is nobody's claim
                 path.unlink()
             os.close(held)
+
+
+def remove_abandoned(directory: Path) -> None:
+    """Remove the files of claims whose holders were killed; what cannot be removed stays.
+
+    Removing is holding for a moment: whoever wants the claim just then sees it held.
+    """
+    for path in directory.glob("*.lock"):
+        with suppress(OSError):
+            file = _try(path)
+            if file is not None:
+                with suppress(OSError):
+                    path.unlink()
+                os.close(file)
 
 
 def _acquire(path: Path, deadline: float) -> int | None:

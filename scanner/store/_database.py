@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, select
 from sqlalchemy.exc import OperationalError
 
-from scanner.store._claims import claim
+from scanner.store._claims import claim, remove_abandoned
 from scanner.store._errors import store_error, store_errors
 from scanner.store._tables import HEAD, METADATA, VERSIONS
 
@@ -48,6 +48,7 @@ def open_database(path: Path, locks: Path) -> Engine:
     """
     with store_errors(str(path)):
         _make_private(path, locks)
+        remove_abandoned(locks)
         engine = _engine(path)
         try:
             if _version(engine) != HEAD:
