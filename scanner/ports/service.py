@@ -90,7 +90,8 @@ class ScanRecord(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     stage: str
     progress: dict[str, Any]
-    """As the worker told it last."""
+    """As the worker told it last. Of a scan that was finished: ``stage_seconds`` as in its report, and over its
+    images ``compressed_bytes``, ``layers_count`` and ``cached_layers_count``."""
     error_code: str
     error: str
     created_at: datetime
@@ -299,6 +300,9 @@ class ServiceStore(Protocol):
     ) -> Page[ScanRecord]:
         """Return scans, newest first."""
 
+    async def finished_scans(self, since: datetime, *, limit: int = 1_000) -> list[ScanRecord]:
+        """Return scans that ended at ``since`` or later, the earliest first."""
+
     async def enqueue(self, request: ScanRequest, fingerprint: str) -> Enqueued:
         """Queue a scan, or return the one that answers already; see :meth:`enqueue_many`."""
 
@@ -318,8 +322,8 @@ class ServiceStore(Protocol):
     async def queue_counts(self) -> QueueCounts:
         """Return the queue as it is now."""
 
-    async def record_delivery(self, delivery: Delivery) -> bool:
-        """Record a delivery; False if this source delivered the event before."""
+    async def record_deliveries(self, deliveries: Sequence[Delivery]) -> list[bool]:
+        """Record all in one transaction; False for those whose source delivered the event before."""
 
     async def deliveries(
         self, *, source: str = "", after: str = "", limit: int = 100
