@@ -84,11 +84,16 @@ def source_options(settings: Settings, spool_dir: Path) -> SourceOptions:
     )
 
 
+def store_location(settings: Settings) -> str | Path:
+    """Return what the store's functions are to open: the database's URL, or the embedded one's directory."""
+    return settings.store.url or data_directory(settings)
+
+
 def open_store(settings: Settings) -> ReportStore:
-    """Open the embedded database, making it first if need be; raises ``StoreError``."""
+    """Open the database, making the embedded one first if need be; raises ``StoreError``."""
     from scanner.store import open_store as open_database  # noqa: PLC0415 - costs 0.2 s to import
 
-    return open_database(data_directory(settings))
+    return open_database(store_location(settings))
 
 
 def build_context(settings: Settings, store: ReportStore) -> ScanContext:
