@@ -106,7 +106,8 @@ SCANS: Final = Table(
     _only("ix_scans_leased", "state = 'scanning'", "lease_until_at", "registry"),
     Index("ix_scans_dedupe_key", "dedupe_key", "id"),
     Index("ix_scans_digest", "digest", "id"),
-    Index("ix_scans_state", "state"),
+    Index("ix_scans_state", "state", "id"),
+    Index("ix_scans_finished_at", "finished_at", "id"),
 )
 
 IMAGES: Final = Table(

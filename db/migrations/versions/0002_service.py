@@ -117,7 +117,8 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
     )
-    op.create_index("ix_scans_state", "scans", ["state"], unique=False)
+    op.create_index("ix_scans_finished_at", "scans", ["finished_at", "id"], unique=False)
+    op.create_index("ix_scans_state", "scans", ["state", "id"], unique=False)
     op.create_table(
         "tag_checks",
         sa.Column("registry", sa.String(length=255), nullable=False),
