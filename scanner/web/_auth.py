@@ -10,7 +10,7 @@ import time
 from typing import Final
 
 from scanner.errors import UnauthenticatedError
-from scanner.web._context import TokenGrant, Tokens
+from scanner.ports import ServiceStore, TokenRecord
 from scanner.web._problems import RequestError
 from scanner.web._route import Scope
 
@@ -31,10 +31,10 @@ def hash_of_token(token: str) -> str:
 class TokenCheck:
     """Checks tokens, and keeps what the store said for a few seconds."""
 
-    def __init__(self, tokens: Tokens, *, is_open: bool) -> None:
-        self._tokens = tokens
+    def __init__(self, store: ServiceStore, *, is_open: bool) -> None:
+        self._store = store
         self._is_open = is_open
-        self._kept: dict[str, tuple[float, TokenGrant | None]] = {}
+        self._kept: dict[str, tuple[float, TokenRecord | None]] = {}
 
     async def require(self, authorization: str, scope: Scope) -> str:
         """Return the name of the token shown, empty where none is needed.
@@ -46,7 +46,7 @@ class TokenCheck:
         scheme, _, token = authorization.partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token or len(token) > _TOKEN_LENGTH:
-            if not authorization and self._is_open and not await self._tokens.has_tokens():
+            if not authorization and self._is_open and not await self._store.tokens():
                 return ""
             raise UnauthenticatedError("a bearer token is needed")
         grant = await self._grant(hash_of_token(token))
@@ -58,12 +58,12 @@ class TokenCheck:
             )
         return grant.name
 
-    async def _grant(self, token_hash: str) -> TokenGrant | None:
+    async def _grant(self, token_hash: str) -> TokenRecord | None:
         now = time.monotonic()
         kept = self._kept.get(token_hash)
         if kept is not None and kept[0] > now:
             return kept[1]
-        grant = await self._tokens.load_token(token_hash)
+        grant = await self._store.load_token(token_hash)
         if len(self._kept) >= _KEPT_COUNT:
             self._kept.clear()  # somebody tries many: keep what follows instead
         self._kept[token_hash] = (now + _KEPT_SECONDS, grant)

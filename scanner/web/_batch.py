@@ -32,11 +32,18 @@ class Batch(Generic[I, R]):
 
     async def add(self, item: I) -> R:
         """Return the item's result once its transaction is committed; raises what ``write`` raises."""
+        return await asyncio.shield(self._put(item))
+
+    def add_unwatched(self, item: I) -> None:
+        """Write the item soon; nobody waits, so nobody is told if it cannot be written."""
+        self._put(item)
+
+    def _put(self, item: I) -> asyncio.Future[R]:
         done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, done))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
-        return await asyncio.shield(done)
+        return done
 
     async def drain(self) -> None:
         """Return when nothing waits any more."""

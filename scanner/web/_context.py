@@ -2,59 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
-from scanner.ports import Credential, ImagePushed, WebhookSource
+from scanner.ports import Credential, ServiceStore, WebhookSource
 from scanner.web._metrics import Metrics
-
-
-@dataclass(frozen=True, slots=True)
-class TokenGrant:
-    """What a token's holder may do; the token itself is nowhere."""
-
-    name: str
-    scopes: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptedPush:
-    """A push that may be queued: its sender is known and its host allowed."""
-
-    source: str
-    push: ImagePushed
-    """Its host is never empty."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueueState:
-    """The queue at one moment."""
-
-    counts: Mapping[str, int]
-    """Scans by state."""
-    age_seconds: float
-    """How long the oldest scan that could start has waited; 0 if none does."""
-
-
-class Tokens(Protocol):
-    """Tokens by the SHA-256 of their text."""
-
-    async def load_token(self, token_hash: str) -> TokenGrant | None:
-        """Return what a token that is not revoked grants; raises StoreError."""
-
-    async def has_tokens(self) -> bool:
-        """Return whether any token was ever created; raises StoreError."""
-
-
-class Intake(Protocol):
-    """Where pushes go."""
-
-    async def save_pushes(self, pushes: Sequence[AcceptedPush]) -> Sequence[str]:
-        """Record and queue all in one transaction; return the scan id of each. Raises StoreError."""
-
-    async def queue_state(self) -> QueueState:
-        """Return the queue as it is now; raises StoreError."""
+from scanner.web._oidc_keys import OidcKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,14 +32,15 @@ class Liveness:
 class WebContext:
     """Everything that routes need."""
 
-    tokens: Tokens
-    intake: Intake
+    store: ServiceStore
+    fingerprint: str
+    """Of today's analyzers, rules and limits."""
     webhooks: Mapping[str, WebhookEndpoint]
     allowed_registries: tuple[str, ...]
-    metrics: Metrics
+    metrics: Metrics = field(default_factory=Metrics)
     body_bytes: int = 1024 * 1024
     public_url: str = ""
     is_open: bool = False
     """Answer without a token while none exists. The composition root sets it for loopback only."""
-    oidc_keys: tuple[Mapping[str, Any], ...] = ()
+    oidc_keys: OidcKeys = field(default_factory=OidcKeys)
     liveness: Liveness = field(default_factory=Liveness)

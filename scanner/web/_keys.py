@@ -6,11 +6,12 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from scanner.ports import Delivery, Enqueued, ScanRequest
 from scanner.web._auth import TokenCheck
 from scanner.web._batch import Batch
-from scanner.web._context import AcceptedPush
 from scanner.web._route import Route
 
 TOKEN_CHECK: Final = web.AppKey("token_check", TokenCheck)
 ROUTES: Final = web.AppKey("routes", tuple[Route[Any, Any], ...])
-PUSHES: Final = web.AppKey("pushes", Batch[AcceptedPush, str])
+REQUESTS: Final = web.AppKey("requests", Batch[ScanRequest, Enqueued])
+DELIVERIES: Final = web.AppKey("deliveries", Batch[Delivery, bool])

@@ -10,6 +10,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from scanner.ports import JobState
+
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _LATENCY_BUCKETS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
@@ -62,7 +64,7 @@ class Metrics:
             "scanner_worker_starts", "Worker processes started.", registry=self.registry
         )
 
-    def set_scans(self, counts: Mapping[str, int], queue_age_seconds: float) -> None:
+    def set_scans(self, counts: Mapping[JobState, int], queue_age_seconds: float) -> None:
         """Show the queue as it is now; states that have no scans any more go to zero."""
         self.scans.clear()
         for state, count in counts.items():

@@ -7,18 +7,19 @@ import logging
 import pkgutil
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from typing import Any, Final
 
 from aiohttp import web
 
 from scanner.logs import log_fields
+from scanner.ports import Enqueued, ScanRequest
 from scanner.web import routes
 from scanner.web._auth import TokenCheck
 from scanner.web._batch import Batch
-from scanner.web._context import AcceptedPush, WebContext
-from scanner.web._keys import PUSHES, ROUTES, TOKEN_CHECK
+from scanner.web._context import WebContext
+from scanner.web._keys import DELIVERIES, REQUESTS, ROUTES, TOKEN_CHECK
 from scanner.web._problems import response_of
 from scanner.web._request import body_of, parameters_of
 from scanner.web._route import Call, Route
@@ -42,10 +43,10 @@ def build_application(context: WebContext) -> web.Application:
     application = web.Application(
         client_max_size=context.body_bytes, middlewares=[_middleware(context)]
     )
-    application[TOKEN_CHECK] = TokenCheck(context.tokens, is_open=context.is_open)
+    application[TOKEN_CHECK] = TokenCheck(context.store, is_open=context.is_open)
     application[ROUTES] = all_routes()
-    pushes = Batch[AcceptedPush, str](context.intake.save_pushes)
-    application[PUSHES] = pushes
+    application[REQUESTS] = requests = Batch(_enqueue_with(context))
+    application[DELIVERIES] = deliveries = Batch(context.store.record_deliveries)
     for route in all_routes():
         resource = application.router.add_resource(route.routing_path)
         handler = _checked(route, context)
@@ -54,10 +55,21 @@ def build_application(context: WebContext) -> web.Application:
             resource.add_route("HEAD", handler)
 
     async def drain(_application: web.Application) -> None:
-        await pushes.drain()
+        await requests.drain()
+        await deliveries.drain()
 
     application.on_shutdown.append(drain)
     return application
+
+
+def _enqueue_with(
+    context: WebContext,
+) -> Callable[[Sequence[ScanRequest]], Awaitable[Sequence[Enqueued]]]:
+    async def enqueue(requests: Sequence[ScanRequest]) -> Sequence[Enqueued]:
+        context.metrics.write_batch.observe(len(requests))
+        return await context.store.enqueue_many(requests, context.fingerprint)
+
+    return enqueue
 
 
 def _checked(route: Route[Any, Any], context: WebContext) -> Handler:

@@ -36,14 +36,14 @@ async def _ready(call: Call[NoParameters, None]) -> web.StreamResponse:
     """Answer 200 if the database can be reached and the service is not about to stop."""
     if call.context.liveness.draining:
         raise RequestError(503, "draining", "the service is about to stop")
-    state = await call.context.intake.queue_state()
+    state = await call.context.store.queue_counts()
     ready = Readiness(queue_age_seconds=round(state.age_seconds, 3))
     return json_answer(ready, headers={"Cache-Control": "no-store"})
 
 
 async def _metrics_text(call: Call[NoParameters, None]) -> web.StreamResponse:
     """Return the measures of this process and of the queue, for Prometheus."""
-    state = await call.context.intake.queue_state()
+    state = await call.context.store.queue_counts()
     call.context.metrics.set_scans(state.counts, state.age_seconds)
     return web.Response(
         body=call.context.metrics.text(), headers={"Content-Type": _metrics.MEDIA_TYPE}

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
-from typing import Annotated, Final
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from aiohttp import web
 
-from scanner.errors import InvalidReferenceError
-from scanner.model.reference import parse_reference
-from scanner.ports import CredentialKind, ImagePushed, Reply
-from scanner.web._context import AcceptedPush, WebhookEndpoint
+from scanner.errors import InputError, InvalidReferenceError, UnauthenticatedError
+from scanner.model import parse_reference
+from scanner.ports import (
+    CredentialKind,
+    Delivery,
+    ImagePushed,
+    Priority,
+    Reply,
+    ScanRequest,
+)
+from scanner.web._context import WebhookEndpoint
 from scanner.web._hosts import is_allowed_host
-from scanner.web._keys import PUSHES, TOKEN_CHECK
+from scanner.web._keys import DELIVERIES, REQUESTS, TOKEN_CHECK
 from scanner.web._problems import RequestError
 from scanner.web._request import read_bounded
 from scanner.web._route import Call, Content, Route, Scope, json_answer
 from scanner.webhooks._authenticate import authenticate
 
 _LOG: Final = logging.getLogger(__name__)
+_DETAIL_LENGTH: Final = 300
+Outcome = Literal["queued", "uninteresting", "refused", "malformed"]
 _Name = Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9-]{0,62}$")]
 _Secret = Annotated[str, msgspec.Meta(max_length=512, description="The secret of auth = path")]
 
@@ -42,8 +53,12 @@ class SenderWithSecret(msgspec.Struct, frozen=True, kw_only=True):
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an event."""
 
-    scans: tuple[str, ...]
-    """Ids of the scans, in the order of the event's images; empty if it tells of none."""
+    outcome: Outcome
+    """``refused``: it names no image of a registry that may be asked; sent again, it will be no better."""
+    scans: tuple[str, ...] = ()
+    """Ids of the scans that answer the event's images, in its order, without refused ones."""
+    refused_count: int = 0
+    """Images of registries that may not be asked."""
 
 
 async def receive_event(call: Call[Sender, None]) -> web.StreamResponse:
@@ -77,17 +92,59 @@ async def _receive(
     if (reply := endpoint.source.reply(headers, body)) is not None:
         return _replied(reply, endpoint.name)
     await _check_sender(call, endpoint, headers, body, shown)
-    pushes = [
-        AcceptedPush(source=name, push=_allowed(call, endpoint, push))
-        for push in endpoint.source.parse(headers, body)
-    ]
-    if not pushes:
-        call.context.metrics.pushes.labels(name, "uninteresting").inc()
-        return json_answer(Accepted(scans=()))
-    batch = request.app[PUSHES]
-    scans = await asyncio.gather(*(batch.add(push) for push in pushes))
-    call.context.metrics.pushes.labels(name, "queued").inc(len(scans))
-    return json_answer(Accepted(scans=tuple(scans)), status=202)
+    try:
+        pushes = endpoint.source.parse(headers, body)
+    except InputError as error:
+        # Some senders repeat what is not answered by 2xx for ever, and everything behind it waits.
+        return _done(call, endpoint, body, Accepted(outcome="malformed"), detail=str(error))
+    requests = [r for p in pushes if (r := _wanted(call, endpoint, p)) is not None]
+    refused_count = len(pushes) - len(requests)
+    if not requests:
+        told = Accepted(
+            outcome="refused" if refused_count else "uninteresting", refused_count=refused_count
+        )
+        return _done(call, endpoint, body, told, event_id=_event_id(pushes))
+    batch = request.app[REQUESTS]
+    queued = await asyncio.gather(*(batch.add(wanted) for wanted in requests))
+    told = Accepted(
+        outcome="queued", scans=tuple(one.id for one in queued), refused_count=refused_count
+    )
+    return _done(call, endpoint, body, told, event_id=_event_id(pushes))
+
+
+def _event_id(pushes: Sequence[ImagePushed]) -> str:
+    return next((push.event_id for push in pushes if push.event_id), "")
+
+
+def _done(
+    call: Call[Sender, None] | Call[SenderWithSecret, None],
+    endpoint: WebhookEndpoint,
+    body: bytes,
+    told: Accepted,
+    *,
+    event_id: str = "",
+    detail: str = "",
+) -> web.Response:
+    """Count and record what became of an event, and answer it.
+
+    What does not concern us is only counted: registries tell of every layer and every pull.
+    """
+    counter = call.context.metrics.pushes
+    counter.labels(endpoint.name, told.outcome).inc(len(told.scans) or told.refused_count or 1)
+    if told.outcome == "uninteresting":
+        return json_answer(told)
+    if told.outcome != "queued":
+        _LOG.warning("webhook event %s", told.outcome, extra={"source": endpoint.name})
+    refused = f"{told.refused_count} of registries that may not be asked"
+    call.request.app[DELIVERIES].add_unwatched(
+        Delivery(
+            source=endpoint.name,
+            event_id=event_id or hashlib.sha256(body).hexdigest(),
+            outcome=told.outcome,
+            detail=detail[:_DETAIL_LENGTH] or (refused if told.refused_count else ""),
+        )
+    )
+    return json_answer(told, status=202 if told.outcome == "queued" else 200)
 
 
 def _endpoint(
@@ -120,50 +177,52 @@ async def _check_sender(
     """Return if the sender is known: by its own secret, or by a token of ours where it has none."""
     expected = endpoint.credential
     if expected.kind is CredentialKind.BEARER and not expected.secret:
-        check = call.request.app[TOKEN_CHECK]
-        await check.require(headers.get("authorization", ""), Scope.WEBHOOK)
+        await call.request.app[TOKEN_CHECK].require(headers.get("authorization", ""), Scope.WEBHOOK)
         return
-    authenticate(
-        expected,
-        endpoint.source.signature,
-        headers,
-        body,
-        shown,
-        keys=call.context.oidc_keys,
-        now=time.time(),
-    )
+    oidc = call.context.oidc_keys if expected.kind is CredentialKind.OIDC else None
+
+    def check(keys: Sequence[Mapping[str, Any]]) -> None:
+        signature = endpoint.source.signature
+        authenticate(expected, signature, headers, body, shown, keys=keys, now=time.time())
+
+    try:
+        check(await oidc.keys() if oidc else ())
+    except UnauthenticatedError:
+        if oidc is None:
+            raise
+        check(await oidc.keys(anew=True))  # its keys may have changed since
 
 
-def _allowed(
+def _wanted(
     call: Call[Sender, None] | Call[SenderWithSecret, None],
     endpoint: WebhookEndpoint,
     push: ImagePushed,
-) -> ImagePushed:
-    """Return the push with the host to ask: the configured one, else the event's if that is allowed."""
+) -> ScanRequest | None:
+    """Return what to scan for a push, None if its registry may not be asked.
+
+    The registry is the configured one, else the event's if that is allowed.
+    """
     host = endpoint.host or push.host
-    configured = bool(endpoint.host)
-    if not configured and not is_allowed_host(host, call.context.allowed_registries):
-        call.context.metrics.pushes.labels(endpoint.name, "refused").inc()
-        _LOG.warning("push of a host that is not allowed", extra={"source": endpoint.name})
-        raise RequestError(403, "forbidden-host", "the event's registry is not an allowed one")
-    named = f"{host}/{push.repository}"
+    if not endpoint.host and not is_allowed_host(host, call.context.allowed_registries):
+        return None
     tag = f":{push.tag}" if push.tag else ""
     digest = f"@{push.digest}" if push.digest else ""
     try:
-        parse_reference(f"{named}{tag}{digest}")
-    except InvalidReferenceError as error:
-        raise RequestError(400, "bad-reference", "the event names no image") from error
-    return ImagePushed(
-        host=host,
-        repository=push.repository,
-        tag=push.tag,
-        digest=push.digest,
-        event_id=push.event_id,
+        named = parse_reference(f"{host}/{push.repository}{tag}{digest}")
+    except InvalidReferenceError:
+        return None
+    return ScanRequest(
+        registry=named.registry,
+        repository=named.repository,
+        tag=named.tag,
+        digest=named.digest or "",
+        priority=Priority.PUSHED,
+        requested_by=f"webhook/{endpoint.name}",
     )
 
 
 _ANSWERS: Final = {
-    200: Content(type=Accepted, description="Nothing to scan in it, or a handshake"),
+    200: Content(type=Accepted, description="Read, and nothing to scan in it; or a handshake"),
     202: Content(type=Accepted, description="Queued, and on disk"),
 }
 
