@@ -12,13 +12,14 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 _FIRST_SLEEP_SECONDS: Final = 0.005
 _LONGEST_SLEEP_SECONDS: Final = 0.05
+_Held = TypeVar("_Held")
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def claim(directory: Path, *names: str, wait_seconds: float) -> Iterator[bool]:
     """
     name = hashlib.sha256("\0".join(names).encode()).hexdigest()[:40]
     path = directory / f"{name}.lock"
-    held = _acquire(path, time.monotonic() + wait_seconds)
+    held = poll(lambda: _try(path), wait_seconds)
     try:
         yield held is not None
     finally:
@@ -54,10 +55,11 @@ def remove_abandoned(directory: Path) -> None:
                 os.close(file)
 
 
-def _acquire(path: Path, deadline: float) -> int | None:
-    """Return the locked file's descriptor, or None when the deadline has passed."""
+def poll(attempt: Callable[[], _Held | None], wait_seconds: float) -> _Held | None:
+    """Return what ``attempt`` gives as soon as it gives anything, or None after ``wait_seconds``."""
+    deadline = time.monotonic() + wait_seconds
     sleep_seconds = _FIRST_SLEEP_SECONDS
-    while (held := _try(path)) is None:
+    while (held := attempt()) is None:
         left = deadline - time.monotonic()
         if left <= 0:
             return None

@@ -1,4 +1,4 @@
-"""Open the embedded database: where it is, how it is spoken to, and that its tables are today's.
+"""Open the database: where it is, how it is spoken to, and that its tables are today's.
 
 Source: https://www.sqlite.org/wal.html
 """
@@ -6,53 +6,49 @@ Source: https://www.sqlite.org/wal.html
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
+from scanner.store._backend import Backend
 from scanner.store._claims import claim, remove_abandoned
-from scanner.store._errors import store_error, store_errors
+from scanner.store._errors import is_missing_table, store_error, store_errors
 from scanner.store._tables import HEAD, METADATA, VERSIONS
 
-FILE_NAME: Final = "scanner.db"
-_SQLITE_URL: Final = "sqlite:///"
 _BUSY_SECONDS: Final = 30
 _SCHEMA_SECONDS: Final = 120.0
 _WRITE: Final = {"scanner_write": True}
 
-
-def database_path(where: str | Path) -> Path:
-    """Return the database file that ``where`` means: a directory, a file, or ``sqlite:///file``.
-
-    Raises:
-        StoreError: a URL of another kind.
-    """
-    text = str(where)
-    if text.startswith(_SQLITE_URL) and len(text) > len(_SQLITE_URL):
-        return Path(text.removeprefix(_SQLITE_URL))
-    if "://" in text:
-        scheme = text.partition("://")[0]  # the rest may hold a password
-        raise store_error(f"{scheme}://…", "not a database this version can use", "use a directory")
-    path = Path(where)
-    return path if path.is_file() else path / FILE_NAME
+_SchemaLock = Callable[[Engine], AbstractContextManager[Connection]]
 
 
-def open_database(path: Path, locks: Path) -> Engine:
-    """Return an engine on ``path``, made and brought up to date if need be.
+def open_database(backend: Backend) -> Engine:
+    """Return an engine on a database whose tables are made and brought up to date if need be.
 
     Raises:
-        StoreError: no database, not ours, made by a newer scanner, or the disk says no.
+        StoreError: no database, not ours, made by a newer scanner, or the disk or server says no.
     """
-    with store_errors(str(path)):
-        _make_private(path, locks)
-        remove_abandoned(locks)
-        engine = _engine(path)
+    with store_errors(backend.shown):
+        if backend.path is None:
+            from scanner.store import _postgresql  # noqa: PLC0415 - the driver costs 0.1 s
+
+            engine = _postgresql.engine_on(backend)
+            schema_lock: _SchemaLock = _postgresql.schema_lock
+        else:
+            locks = backend.path.parent / "locks"
+            _make_private(backend.path, locks)
+            remove_abandoned(locks)
+            engine = _engine(backend.path)
+            schema_lock = _schema_lock(backend.path, locks)
         try:
             if _version(engine) != HEAD:
-                _prepare(engine, path, locks)
+                with schema_lock(engine) as connection:
+                    _prepare(connection, backend.shown)
         except BaseException:
             engine.dispose()
             raise
@@ -100,38 +96,48 @@ def _version(engine: Engine) -> str | None:
     try:
         with engine.connect() as connection:
             return connection.execute(select(VERSIONS.c.version_num)).scalar()
-    except OperationalError as error:
-        if "no such table" in str(error.orig):
+    except DBAPIError as error:
+        if is_missing_table(error):
             return None
         raise
 
 
-def _prepare(engine: Engine, path: Path, locks: Path) -> None:
-    """Make the tables or bring them up to date; one process does, the others wait."""
-    with claim(locks, "schema", wait_seconds=_SCHEMA_SECONDS) as claimed:
-        if not claimed:
-            raise store_error(str(path), "locked: another process is changing its tables")
-        version = _version(engine)  # somebody else may have been first
-        if version == HEAD:
-            return
-        if version is not None:
-            from scanner.store._migrate import upgrade  # noqa: PLC0415 - Alembic costs 0.2 s
+def _schema_lock(path: Path, locks: Path) -> Callable[[Engine], AbstractContextManager[Connection]]:
+    """Return a transaction that only one process at a time is in."""
 
-            upgrade(writer(engine), version, str(path))
-        elif inspect(engine).get_table_names():
-            raise store_error(str(path), "not a database of scanner", "choose another place for it")
-        else:
-            _create(engine)
+    @contextmanager
+    def lock(engine: Engine) -> Iterator[Connection]:
+        with claim(locks, "schema", wait_seconds=_SCHEMA_SECONDS) as claimed:
+            if not claimed:
+                raise store_error(str(path), "locked: another process is changing its tables")
+            _use_write_ahead_log(engine)
+            with writer(engine).begin() as connection:
+                yield connection
+
+    return lock
 
 
-def _create(engine: Engine) -> None:
-    """Make today's tables in one transaction, as the migrations would have left them."""
+def _use_write_ahead_log(engine: Engine) -> None:
     raw = engine.raw_connection()
     try:  # outside of a transaction, and once: the mode is a property of the file
         raw.cursor().execute("PRAGMA journal_mode=WAL")
     finally:
         raw.close()
-    with writer(engine).begin() as connection:
+
+
+def _prepare(connection: Connection, where: str) -> None:
+    """Make the tables or bring them up to date; the others wait meanwhile."""
+    names = inspect(connection).get_table_names()
+    if VERSIONS.name in names:
+        version = connection.execute(select(VERSIONS.c.version_num)).scalar()
+        if version == HEAD:  # somebody else was first
+            return
+        from scanner.store._migrate import upgrade  # noqa: PLC0415 - Alembic costs 0.2 s
+
+        upgrade(connection, str(version), where)
+    elif names:
+        raise store_error(where, "not a database of scanner", "choose another place for it")
+    else:  # as the migrations would have left them
         METADATA.create_all(connection)
         VERSIONS.create(connection)
         connection.execute(insert(VERSIONS).values(version_num=HEAD))

@@ -25,6 +25,21 @@ _HINTS: Final = (
     ("locked", "another process has been writing for long; try again"),
 )
 _RETRYABLE: Final = "locked"
+_MISSING_TABLE: Final = "42P01"
+_STATES: Final = (  # PostgreSQL's SQLSTATE, by its beginning; the longest are first
+    ("42P01", "its tables are missing: start scanner once with a user who may create them"),
+    ("3D000", "create the database first, or correct its name in store.url"),
+    ("28", "check user and password in store.url"),
+    ("42501", "grant this user the right to create and change tables in its schema"),
+    ("53100", "free some disk space on the database server"),
+    ("53", "the database server is at its limits (connections, memory): raise them, or try again"),
+    ("55P03", "another process is changing its tables; try again"),
+    ("57", "the database server is being stopped or started; try again"),
+    ("40", "others changed the same rows; try again"),
+    ("25006", "the database server is read-only: use the primary"),
+)
+_PASSING: Final = ("08", "40", "53", "55P03", "57")
+_NO_ANSWER: Final = "check that the database server of store.url runs and can be reached"
 
 
 def store_error(where: str, reason: str, hint: str = "") -> StoreError:
@@ -36,13 +51,37 @@ def store_error(where: str, reason: str, hint: str = "") -> StoreError:
     return error
 
 
+def driver_error(where: str, cause: BaseException | None) -> StoreError:
+    """Return a ``StoreError`` for what a driver raised; of PostgreSQL's words only those without values."""
+    diagnosis = getattr(cause, "diag", None)
+    if diagnosis is None:
+        return store_error(where, str(cause))
+    state = str(getattr(cause, "sqlstate", None) or "")
+    primary = diagnosis.message_primary or next(iter(str(cause).splitlines()), "no answer")
+    error = store_error(where, primary, next((h for s, h in _STATES if state.startswith(s)), ""))
+    if not state:  # it did not even answer
+        error.hint = _NO_ANSWER
+    error.retryable = state.startswith(_PASSING) or not state
+    return error
+
+
+def sqlstate(error: DBAPIError) -> str:
+    """Return PostgreSQL's code of an error; empty for SQLite and for lost connections."""
+    return str(getattr(error.orig, "sqlstate", None) or "")
+
+
+def is_missing_table(error: DBAPIError) -> bool:
+    """Whether a table that was asked for does not exist."""
+    return sqlstate(error) == _MISSING_TABLE or "no such table" in str(error.orig)
+
+
 @contextmanager
 def store_errors(where: str) -> Iterator[None]:
     """Turn what the database or the file system raises into ``StoreError``; statements and values stay out."""
     try:
         yield
     except DBAPIError as error:
-        raise store_error(where, str(error.orig)) from error
+        raise driver_error(where, error.orig) from error
     except sqlite3.Error as error:
         raise store_error(where, str(error)) from error
     except PoolTimeoutError as error:

@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from scanner.store._errors import store_error
 
@@ -30,8 +30,8 @@ def migrations_config(connection: Connection | None = None) -> Config:
     return config
 
 
-def upgrade(engine: Engine, version: str, where: str) -> None:
-    """Run the migrations after ``version``, all in one transaction.
+def upgrade(connection: Connection, version: str, where: str) -> None:
+    """Run the migrations after ``version``, in the caller's transaction.
 
     Raises:
         StoreError: ``version`` is not one of ours: a newer scanner made it.
@@ -42,5 +42,4 @@ def upgrade(engine: Engine, version: str, where: str) -> None:
         reason = f"made by a newer scanner (its tables are at revision {version})"
         hint = "update this scanner, or set store.directory to another place"
         raise store_error(where, reason, hint) from error
-    with engine.begin() as connection:
-        command.upgrade(migrations_config(connection), "head")
+    command.upgrade(migrations_config(connection), "head")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 from sqlalchemy import ColumnElement, Engine, Table, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from scanner.model import ImageReport, LayerReport
+from scanner.store._backend import Backend, parse_where
 from scanner.store._claims import claim
 from scanner.store._codec import pack, unpack
-from scanner.store._database import database_path, open_database, writer
+from scanner.store._database import open_database, writer
+from scanner.store._dialect import clean, upsert
 from scanner.store._errors import store_errors
 from scanner.store._tables import IMAGE_REPORTS, LAYER_REPORTS
 
@@ -23,14 +26,14 @@ _Report = TypeVar("_Report", bound=msgspec.Struct)
 
 
 class SqlStore:
-    """A ``scanner.ports.ReportStore`` on SQLite; every method raises ``StoreError`` only."""
+    """A ``scanner.ports.ReportStore``; every method raises ``StoreError`` only."""
 
-    def __init__(self, engine: Engine, locks: Path, where: str) -> None:
+    def __init__(self, engine: Engine, backend: Backend) -> None:
         """Use :func:`open_store`."""
         self._engine = engine
         self._writer = writer(engine)
-        self._locks = locks
-        self._where = where
+        self._claim, self._close_claims = _claims_of(backend)
+        self._where = backend.shown
 
     def load_layer(self, digest: str, fingerprint: str) -> LayerReport | None:
         """Return the stored report, or None."""
@@ -54,18 +57,15 @@ class SqlStore:
 
     def save_image(self, report: ImageReport, fingerprint: str, reference: str) -> None:
         """Store or replace an image's report."""
-        values = {**_row(report.digest, fingerprint, report), "reference": reference}
+        values = {**_row(report.digest, fingerprint, report), "reference": clean(reference, 1_024)}
         with store_errors(self._where), self._writer.begin() as connection:
-            connection.execute(
-                delete(IMAGE_REPORTS).where(*_is(IMAGE_REPORTS, report.digest, fingerprint))
-            )
-            connection.execute(insert(IMAGE_REPORTS).values(values))
+            upsert(connection, IMAGE_REPORTS, [values])
 
     @contextmanager
     def claim_layer(self, digest: str, fingerprint: str, *, wait_seconds: float) -> Iterator[bool]:
         """Claim the right to compute one layer's report; see ``scanner.ports.ReportStore``."""
-        held = claim(self._locks, "layer", digest, fingerprint, wait_seconds=wait_seconds)
-        with store_errors(str(self._locks)):
+        held = self._claim("layer", digest, fingerprint, wait_seconds=wait_seconds)
+        with store_errors(self._where):
             claimed = held.__enter__()
         try:
             yield claimed
@@ -74,6 +74,7 @@ class SqlStore:
 
     def close(self) -> None:
         """Close the database; safe to call twice."""
+        self._close_claims()
         self._engine.dispose()
 
     def _load(
@@ -123,14 +124,28 @@ def _text(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def open_store(where: str | Path) -> SqlStore:
-    """Open the store in a directory (or file, or ``sqlite:///file``), made if it is not there.
+class _Claim(Protocol):
+    def __call__(self, *names: str, wait_seconds: float) -> AbstractContextManager[bool]: ...
 
-    The directory gets mode 0700, the database 0600. Many processes may open one store at once.
+
+def _claims_of(backend: Backend) -> tuple[_Claim, Callable[[], None]]:
+    """Return how layers are claimed, and what is to be called in the end."""
+    if backend.locks is not None:
+        return partial(claim, backend.locks), lambda: None
+    from scanner.store import _postgresql  # noqa: PLC0415 - the driver costs 0.1 s
+
+    engine = _postgresql.engine_on(backend, autocommit=True)
+    return partial(_postgresql.claim, engine), engine.dispose
+
+
+def open_store(where: str | Path) -> SqlStore:
+    """Open the store in a directory (or file, or ``sqlite:///file``), or at a ``postgresql://`` URL.
+
+    What is not there is made: the directory with mode 0700, the database file 0600, the tables. Many
+    processes may open one store at once; those of PostgreSQL on many machines.
 
     Raises:
         StoreError: it cannot be opened or made, is damaged, or a newer scanner made it; ``hint`` says more.
     """
-    path = database_path(where)
-    locks = path.parent / "locks"
-    return SqlStore(open_database(path, locks), locks, str(path))
+    backend = parse_where(where)
+    return SqlStore(open_database(backend), backend)

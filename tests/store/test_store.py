@@ -307,7 +307,7 @@ def test_what_cannot_be_opened(tmp_path, spoil, hint):
 
 def test_other_urls_are_refused_without_their_password():
     with pytest.raises(StoreError) as caught:
-        open_store("postgresql://user:word@host/db")
+        open_store("mysql://user:word@host/db")
     assert "word" not in str(caught.value)
 
 
