@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from typing import Any, Final, Self
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote
 
 from scanner.errors import (
@@ -22,15 +22,20 @@ from scanner.sources._registry_client import RegistryClient
 from scanner.sources._registry_errors import Backoff, TransientError, status_failure
 from scanner.sources.registry import ACCEPT
 
-_PAGE_COUNT: Final = 1_000
+_FIRST_PAGE: Final = "n=1000"
 """Names to ask for at once; registries give fewer as they like."""
 _PAGE_BYTES: Final = 4 * 1024 * 1024
-_PAGES_COUNT: Final = 10_000
-"""Of one listing; a registry that has more is not believed."""
 _QUERY_LENGTH: Final = 4_096
 _NEXT = re.compile(r"<([^<>]*)>\s*;\s*rel=\"?next\"?", re.IGNORECASE)
 _QUERY = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@/?%-]+\Z")
 _OK: Final = 200
+
+
+class NamePage(NamedTuple):
+    """Some names, and what to ask for the next ones with; empty on the last page."""
+
+    names: tuple[str, ...]
+    next: str
 
 
 class RegistryNames:
@@ -63,22 +68,29 @@ class RegistryNames:
         except NotFoundError:
             return None
 
-    def repositories(self) -> Iterator[list[str]]:
-        """Yield the repositories, page by page, in the registry's order; names that cannot be are left out.
+    def repositories(self, after: str = "") -> NamePage:
+        """Return a page of the registry's repositories, in its order; names that cannot be are left out.
+
+        ``after`` is the ``next`` of the page before.
 
         Raises:
-            UpstreamError: the registry lists none, or its pages do not end; also its subclasses.
+            LimitExceededError: ``page_bytes``.
+            UpstreamError: the registry lists none, or does not answer as it should; also its subclasses.
         """
-        yield from self._pages("_catalog", "repositories", self._is_repository)
+        return self._page("_catalog", "repositories", self._is_repository, after)
 
-    def tags(self, repository: str) -> Iterator[list[str]]:
-        """Yield a repository's tags; otherwise as :meth:`repositories`."""
+    def tags(self, repository: str, after: str = "") -> NamePage:
+        """Return a page of a repository's tags; otherwise as :meth:`repositories`.
+
+        Raises:
+            InvalidReferenceError: not a repository.
+        """
         name = _checked(self.registry, repository, "x").repository
 
         def is_tag(tag: str) -> bool:
             return _is_name(self.registry, name, tag)
 
-        yield from self._pages(f"{name}/tags/list", "tags", is_tag)
+        return self._page(f"{name}/tags/list", "tags", is_tag, after)
 
     def close(self) -> None:
         """Close every connection."""
@@ -103,23 +115,17 @@ class RegistryNames:
     def _is_repository(self, name: str) -> bool:
         return _is_name(self.registry, name, "x")
 
-    def _pages(self, path: str, key: str, is_name: Callable[[str], bool]) -> Iterator[list[str]]:
+    def _page(self, path: str, key: str, is_name: Callable[[str], bool], after: str) -> NamePage:
         base = f"{self._client.prefix}://{self._client.host}/v2/{path}"
-        query, asked = f"n={_PAGE_COUNT}", set[str]()
-        while query:
-            if query in asked or len(asked) >= _PAGES_COUNT:
-                raise UpstreamError(self._client.host, f"list {key}", "its pages do not end")
-            asked.add(query)
-            page = self._client.fetch_document(
-                f"{base}?{query}",
-                accept="application/json",
-                limit="page_bytes",
-                allowed=_PAGE_BYTES,
-                operation=f"list {key}",
-            )
-            names = self._names(page.content, key)
-            yield [name for name in names if is_name(name)]
-            query = _next_query(page.headers.get("Link", ""))
+        page = self._client.fetch_document(
+            f"{base}?{after or _FIRST_PAGE}",
+            accept="application/json",
+            limit="page_bytes",
+            allowed=_PAGE_BYTES,
+            operation=f"list {key}",
+        )
+        names = tuple(name for name in self._names(page.content, key) if is_name(name))
+        return NamePage(names, _next_query(page.headers.get("Link", "")))
 
     def _names(self, content: bytes, key: str) -> list[str]:
         try:

@@ -31,9 +31,9 @@ def test_of_a_real_registry(registry, options):
     registry.push(other, "names/one", "2")
     registry.push(APP, "names/two", "latest")
     with open_names(registry.host, options()) as names:
-        listed = [name for page in names.repositories() for name in page]
-        assert {"names/one", "names/two"} <= set(listed)
-        assert sorted(tag for page in names.tags("names/one") for tag in page) == ["1", "2"]
+        assert {"names/one", "names/two"} <= set(names.repositories().names)
+        page = names.tags("names/one")
+        assert (sorted(page.names), page.next) == (["1", "2"], "")
         assert names.digest_of_tag("names/one", "1") == APP.digest
         assert names.digest_of_tag("names/one", "2") == other.digest
         assert names.digest_of_tag("names/one", "none") is None
@@ -87,7 +87,11 @@ def test_pages(server, other, names):
         json_reply({"tags": ["c"]}, Link='</v2/elsewhere?token=b+/a~%3D>;rel="next"'),
         json_reply({"tags": None}),
     )
-    assert list(names.tags(NAME)) == [["a", "b"], ["c"], []]
+    first = names.tags(NAME)
+    assert first == (("a", "b"), "n=2&last=b")
+    second = names.tags(NAME, first.next)
+    assert second == (("c",), "token=b+/a~%3D")
+    assert names.tags(NAME, second.next) == ((), "")
     assert server.paths() == [
         f"GET {TAGS_PATH}?n=1000",
         f"GET {TAGS_PATH}?n=2&last=b",
@@ -96,20 +100,31 @@ def test_pages(server, other, names):
     assert other.seen == []
 
 
-def test_pages_that_do_not_end(server, names):
-    again = json_reply({"tags": ["a"]}, Link='<?n=1000>; rel="next"')
-    server.script(TAGS_PATH, again, again)
-    with pytest.raises(UpstreamError, match="do not end"):
-        list(names.tags(NAME))
+@pytest.mark.parametrize(
+    ("link", "after"),
+    [
+        pytest.param('<?n=1>; rel="next"', "n=1", id="query_alone"),
+        pytest.param("</v2/_catalog?last=a>; rel=next", "last=a", id="bare"),
+        pytest.param('</x?last=a#b>; rel="next"', "last=a", id="fragment"),
+        pytest.param('</x?last=a b\\>; rel="next"', "last=a%20b%5C", id="odd_characters"),
+        pytest.param('</x?last=a>; rel="prev"', "", id="another_relation"),
+        pytest.param("</x>; rel=next", "", id="no_query"),
+        pytest.param("junk", "", id="junk"),
+        pytest.param("<" * 60_000, "", id="long"),
+    ],
+)
+def test_next_page(server, names, link, after):
+    server.script(TAGS_PATH, json_reply({"tags": []}, Link=link))
+    assert names.tags(NAME).next == after
 
 
 def test_impossible_names_are_left_out(server, names):
     tags = ["ok", "", "-x", "a/b", "a:b", "a b", "x" * 129, 7, None, ["a"], "é", "a\n"]
     server.script(TAGS_PATH, json_reply({"tags": tags}))
-    assert list(names.tags(NAME)) == [["ok"]]
+    assert names.tags(NAME).names == ("ok",)
     repositories = ["team/app", "UPPER", "../x", "a//b", "x@sha256:0", "a?b", "a:1", "x" * 256]
     server.script("/v2/_catalog", json_reply({"repositories": repositories}))
-    assert list(names.repositories()) == [["team/app"]]
+    assert names.repositories().names == ("team/app",)
 
 
 @pytest.mark.parametrize(
@@ -120,19 +135,19 @@ def test_impossible_names_are_left_out(server, names):
 def test_no_list_of_names(server, names, body):
     server.script(TAGS_PATH, Reply(200, body))
     with pytest.raises(UpstreamError, match="no list of names"):
-        list(names.tags(NAME))
+        names.tags(NAME)
 
 
 def test_long_page(server, names):
     server.script(TAGS_PATH, Reply(200, b" " * 65_536, endless=True))
     with pytest.raises(LimitExceededError):
-        list(names.tags(NAME))
+        names.tags(NAME)
 
 
 def test_catalogue_that_is_refused(server, names):
     server.script("/v2/_catalog", error_reply(404, "UNSUPPORTED", "no catalogue here"))
     with pytest.raises(UpstreamError, match="404"):
-        list(names.repositories())
+        names.repositories()
 
 
 @pytest.mark.parametrize("registry", ["", "localhost", "a b", "x/y", "REG.example", "docker"])
