@@ -10,8 +10,10 @@ from scanner.ports import Delivery, Enqueued, ScanRequest
 from scanner.web._auth import TokenCheck
 from scanner.web._batch import Batch
 from scanner.web._route import Route
+from scanner.web._watch import ScanWatch
 
 TOKEN_CHECK: Final = web.AppKey("token_check", TokenCheck)
 ROUTES: Final = web.AppKey("routes", tuple[Route[Any, Any], ...])
 REQUESTS: Final = web.AppKey("requests", Batch[ScanRequest, Enqueued])
 DELIVERIES: Final = web.AppKey("deliveries", Batch[Delivery, bool])
+WATCH: Final = web.AppKey("watch", ScanWatch)

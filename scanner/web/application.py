@@ -19,10 +19,11 @@ from scanner.web import routes
 from scanner.web._auth import TokenCheck
 from scanner.web._batch import Batch
 from scanner.web._context import WebContext
-from scanner.web._keys import DELIVERIES, REQUESTS, ROUTES, TOKEN_CHECK
+from scanner.web._keys import DELIVERIES, REQUESTS, ROUTES, TOKEN_CHECK, WATCH
 from scanner.web._problems import response_of
 from scanner.web._request import body_of, parameters_of
 from scanner.web._route import Call, Route
+from scanner.web._watch import ScanWatch
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _UNROUTED: Final = "(none)"
@@ -47,6 +48,7 @@ def build_application(context: WebContext) -> web.Application:
     application[ROUTES] = all_routes()
     application[REQUESTS] = requests = Batch(_enqueue_with(context))
     application[DELIVERIES] = deliveries = Batch(context.store.record_deliveries)
+    application[WATCH] = watch = ScanWatch(context.store)
     for route in all_routes():
         resource = application.router.add_resource(route.routing_path)
         handler = _checked(route, context)
@@ -55,6 +57,7 @@ def build_application(context: WebContext) -> web.Application:
             resource.add_route("HEAD", handler)
 
     async def drain(_application: web.Application) -> None:
+        watch.close()
         await requests.drain()
         await deliveries.drain()
 
@@ -104,7 +107,8 @@ def _middleware(context: WebContext) -> Any:
             if not response.prepared:
                 response.headers["X-Request-Id"] = request_id
                 response.headers["X-Content-Type-Options"] = "nosniff"
-            _tell(context, request, response.status, time.perf_counter() - began)
+            if response.content_type != "text/event-stream":  # as long as its client likes
+                _tell(context, request, response.status, time.perf_counter() - began)
         return response
 
     return explain
