@@ -131,6 +131,11 @@ def build_context(settings: Settings, store: ReportStore) -> ScanContext:
     )
 
 
+def fingerprint(settings: Settings) -> str:
+    """Return the fingerprint of today's analyzers, rules and limits; raises ``SettingsError``."""
+    return _fingerprint(settings, cache_directory(settings), lambda: build_analyzers(settings))
+
+
 def _bound_arenas() -> None:
     """Let glibc keep one heap for all threads: a heap each, full of holes, costs 50 MB on a large image."""
     import ctypes  # noqa: PLC0415

@@ -76,6 +76,12 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """host[:port] of registries that webhooks and requests may have scanned; ``*.example.com`` for all below, ``*`` for any. Those of ``webhooks.NAME.host`` are always allowed."""
     workers: int = 1
     """Worker processes that ``scanner serve`` runs; 0 where they run elsewhere (``scanner worker``)."""
+    reconcile: tuple[str, ...] = ()
+    """registry or registry/repository to be walked now and then for what no event told of; its host is allowed, too."""
+    reconcile_seconds: float = 3_600.0
+    """Between the end of one such round and the begin of the next."""
+    reconcile_per_second: float = 5.0
+    """Requests to a registry in such a round, at most."""
     body_bytes: int = 1024 * 1024
     """Largest request body."""
     drain_seconds: float = 30.0
