@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from support.image_builder import Entry, gzip_layer, tar_layer
 
 from scanner import app
 from scanner.config import load_settings
+from scanner.discovery import report_formats
 from scanner.model import Platform, ScanReport
 from scanner.pipeline.context import ScanContext
 from scanner.pipeline.scan import scan
@@ -133,6 +135,14 @@ def scan_here(
         progress or SilentProgress(),
         cancelled or threading.Event(),
     )
+
+
+def json_report(report: ScanReport) -> dict[str, Any]:
+    """Return a report as ``--format=json`` writes it."""
+    text = io.StringIO()
+    report_formats()["json"].write(report, text, False, 100)  # noqa: FBT003 - colour
+    written: dict[str, Any] = json.loads(text.getvalue())
+    return written
 
 
 def names(image: Mapping[str, Any]) -> set[str]:
