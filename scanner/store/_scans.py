@@ -1,0 +1,90 @@
+"""Requested scans as they are, and the queue's numbers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, func, select, update
+
+from scanner.ports.service import JobState, Page, ScanRecord
+from scanner.store._cursor import Id, bounded, page_of, read_cursor, write_cursor
+from scanner.store._dialect import clean
+from scanner.store._moments import now_ms, to_ms
+from scanner.store._scan_rows import scan_record
+from scanner.store._tables import SCANS
+
+_PLACE = tuple[str, Id]
+OVER: Final = tuple(state.value for state in JobState if state.is_over)
+
+
+def scan(connection: Connection, scan_id: str) -> ScanRecord | None:
+    """Return a scan by its id."""
+    return _first(connection, select(SCANS).where(SCANS.c.id == clean(scan_id)))
+
+
+def scan_of(connection: Connection, digest: str) -> ScanRecord | None:
+    """Return the newest scan of a digest."""
+    query = select(SCANS).where(SCANS.c.digest == clean(digest))
+    return _first(connection, query.order_by(SCANS.c.id.desc()).limit(1)) if digest else None
+
+
+def _first(connection: Connection, query: Select[Any]) -> ScanRecord | None:
+    row = connection.execute(query).first()
+    return None if row is None else scan_record(row)
+
+
+def scans(
+    connection: Connection, *, state: JobState | None, after: str, limit: int
+) -> Page[ScanRecord]:
+    """Return scans, newest first."""
+    start, limit = read_cursor(after, "scans", _PLACE), bounded(limit)
+    query = select(SCANS).order_by(SCANS.c.id.desc()).limit(limit + 1)
+    if state is not None:
+        query = query.where(SCANS.c.state == state.value)
+    if start is not None:
+        query = query.where(SCANS.c.id < start[1])
+    rows = connection.execute(query).all()
+    return page_of(rows, limit, scan_record, lambda row: write_cursor("scans", row.id))
+
+
+def finished_scans(connection: Connection, since: datetime, *, limit: int) -> list[ScanRecord]:
+    """Return scans that ended at ``since`` or later, the earliest first."""
+    order = (SCANS.c.finished_at, SCANS.c.id)
+    query = select(SCANS).where(SCANS.c.finished_at >= to_ms(since)).order_by(*order)
+    return [scan_record(row) for row in connection.execute(query.limit(bounded(limit)))]
+
+
+def cancel(connection: Connection, scan_id: str) -> bool:
+    """End a scan that waits; tell the worker of one that runs."""
+    one = SCANS.c.id == clean(scan_id)
+    ended = {"state": JobState.CANCELLED.value, "finished_at": now_ms(), "cancel_requested": True}
+    waits = update(SCANS).where(one, SCANS.c.state == JobState.QUEUED.value).values(ended)
+    if connection.execute(waits).rowcount:
+        return True
+    runs = update(SCANS).where(one, SCANS.c.state == JobState.SCANNING.value)
+    return connection.execute(runs.values(cancel_requested=True)).rowcount > 0
+
+
+def active_counts(connection: Connection) -> tuple[dict[JobState, int], int | None]:
+    """Return scans by state of those not over, and since when the oldest that could start could."""
+    now = now_ms()
+    waiting = select(func.count(), func.min(SCANS.c.not_before_at)).where(
+        SCANS.c.state == JobState.QUEUED.value
+    )
+    running = select(func.count()).where(SCANS.c.state == JobState.SCANNING.value)
+    count, oldest = connection.execute(waiting).one()
+    counts = {
+        JobState.QUEUED: count,
+        JobState.SCANNING: connection.execute(running).scalar_one(),
+    }
+    return counts, oldest if oldest is not None and oldest <= now else None
+
+
+def over_counts(connection: Connection) -> dict[JobState, int]:
+    """Return scans by state of those that are over. Counts every one of them, in an index."""
+    query = (
+        select(SCANS.c.state, func.count()).where(SCANS.c.state.in_(OVER)).group_by(SCANS.c.state)
+    )
+    found = {row.state: row[1] for row in connection.execute(query)}
+    return {JobState(state): found.get(state, 0) for state in OVER}
