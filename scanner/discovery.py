@@ -20,6 +20,7 @@ from scanner.ports.analyzer import (
 from scanner.ports.limits import Limits
 from scanner.ports.report import ReportFormat
 from scanner.ports.source import SourceFactory
+from scanner.ports.version import VersionScheme
 from scanner.ports.webhook import WebhookSource
 
 _ANALYZER_PACKAGES = (
@@ -95,6 +96,13 @@ def source_factories() -> tuple[SourceFactory, ...]:
 def webhook_sources() -> dict[str, WebhookSource]:
     """Return every webhook source by name, which is the last part of its path, ``/v1/webhooks/{name}``."""
     return {s.name: s for s in _exports("scanner.webhooks", "SOURCE", WebhookSource)}
+
+
+@cache
+def version_schemes() -> dict[str, VersionScheme]:
+    """Return the version scheme of each purl type that has one."""
+    schemes = _exports("scanner.matching.versions", "SCHEME", VersionScheme)
+    return {purl_type: s for s in schemes for purl_type in s.purl_types}
 
 
 def code_stamp() -> str:

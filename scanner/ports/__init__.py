@@ -41,6 +41,7 @@ from scanner.ports.service import (
 )
 from scanner.ports.source import BlobStream, ImageSource, SourceFactory, SourceOptions
 from scanner.ports.store import ReportStore
+from scanner.ports.version import VersionScheme
 from scanner.ports.webhook import (
     Credential,
     CredentialKind,
@@ -99,6 +100,7 @@ __all__ = [
     "TagCheck",
     "TagEntry",
     "TokenRecord",
+    "VersionScheme",
     "WebhookSource",
     "WorkQueue",
 ]

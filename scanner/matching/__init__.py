@@ -1,0 +1,1 @@
+"""Which packages a question or an advisory is about: names, versions, ranges. Pure."""

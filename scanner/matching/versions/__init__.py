@@ -1,0 +1,1 @@
+"""One version scheme a file; each exports ``SCHEME``."""
