@@ -11,11 +11,12 @@ Source: https://github.com/opencontainers/image-spec/blob/main/layer.md
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from scanner.errors import LimitExceededError
+from scanner.layers._groups import by_directory, directories_among, groups, join, split
 from scanner.model import LayerTree
 
 _LINKS_COUNT: Final = 40
@@ -25,7 +26,9 @@ _TARGET_CHARS: Final = 4_096
 _PATH_CHARS: Final = 4 * 4_096
 """A longer path names nothing (the walker refuses to read one); ``\\xff`` stands for one byte."""
 _DEPTH_COUNT: Final = 256
-_MEMO_CHARS: Final = 32 * 1024 * 1024
+_MEMO_BYTES: Final = 32 * 1024 * 1024
+_MEMO_ENTRY_BYTES: Final = 256
+"""Of a resolved directory besides its text: the object, its places in a dictionary and a set."""
 _TREE_CHARS: Final = 64 * 1024 * 1024
 """Of all paths of directories that matter: a million of ordinary length."""
 _LAYER_STEPS_COUNT: Final = 20_000_000
@@ -56,17 +59,6 @@ class Applied:
     """Hard links (written path, target) whose target is not there."""
 
 
-def join(directory: str, name: str) -> str:
-    """Return the path of ``name`` in ``directory``."""
-    return f"{directory}/{name}" if directory else name
-
-
-def split(path: str) -> tuple[str, str]:
-    """Return directory and base name."""
-    directory, _, name = path.rpartition("/")
-    return directory, name
-
-
 def clean(path: str) -> str:
     """Return ``path`` relative to the root, without empty parts, ``.`` and ``..``."""
     parts: list[str] = []
@@ -76,31 +68,6 @@ def clean(path: str) -> str:
         elif part not in {"", "."}:
             parts.append(part)
     return "/".join(parts)
-
-
-def by_directory(paths: Iterable[str]) -> dict[str, set[str]]:
-    """Return the base names of ``paths`` by directory."""
-    found: dict[str, set[str]] = {}
-    for path in paths:
-        if path:
-            directory, name = split(path)
-            found.setdefault(directory, set()).add(name)
-    return found
-
-
-def groups(tree: LayerTree) -> Iterator[tuple[str, str]]:
-    """Yield (directory, typed names joined by slashes), in the order of the archive."""
-    fields = tree.names.decode("utf-8", "backslashreplace").split("\0")
-    return zip(fields[::2], fields[1::2], strict=False)
-
-
-def _written_directories(tree: LayerTree) -> frozenset[str]:
-    return frozenset(
-        join(directory, name[1:])
-        for directory, names in groups(tree)
-        for name in names.split("/")
-        if name[:1] == "d"
-    )
 
 
 class MergedTree:
@@ -114,7 +81,7 @@ class MergedTree:
         """Written directory to canonical one, while no link changes."""
         self._real = {""}
         """The canonical ones."""
-        self._memo_chars = 0
+        self._memo_bytes = 0
         self._tree_chars = 0
         self._steps = 0
         self._blocked = False
@@ -162,7 +129,7 @@ class MergedTree:
         """Return the canonical path of a written directory, which need not exist."""
         if len(directory) > _PATH_CHARS or directory.count("/") > _DEPTH_COUNT:
             return directory
-        if self._memo_chars > _MEMO_CHARS:
+        if self._memo_bytes > _MEMO_BYTES:
             self._forget_resolved()
         memo = self._memo
         path, todo = directory, list[str]()
@@ -178,7 +145,7 @@ class MergedTree:
                 known = path  # one text for both
             memo[path] = known
             self._real.add(known)
-            self._memo_chars += len(path)
+            self._memo_bytes += _MEMO_ENTRY_BYTES + len(path)
         return known
 
     def _step(self, directory: str, name: str) -> str:
@@ -232,7 +199,7 @@ class MergedTree:
     def _forget_resolved(self) -> None:
         self._memo = {"": ""}
         self._real = {""}
-        self._memo_chars = 0
+        self._memo_bytes = 0
         self._blocked = False
 
     # changing
@@ -372,26 +339,27 @@ class MergedTree:
         """Return (canonical directory, name to hide or None for all), as the older layers resolve them."""
         written: list[tuple[str, str | None]] = [split(path) for path in layer.whiteouts]
         written += [(path, None) for path in layer.opaques]
-        fresh: frozenset[str] | None = None
-        marks: list[tuple[str, str | None]] = []
-        for directory, name in written:
-            canonical = self._resolve(directory)
-            if canonical != directory:
-                fresh = _written_directories(layer) if fresh is None else fresh
-                if self._replaced(directory, fresh):
-                    continue
-            marks.append((canonical, name))
-        return marks
+        crossed = {
+            d: self._links_above(d) for d in {d for d, _ in written} if self._resolve(d) != d
+        }
+        links = {link for every in crossed.values() for link in every}
+        # Older content is not in a directory by which the layer itself replaces a link.
+        replaced = directories_among(links, layer) if links else links
+        return [
+            (self._resolve(directory), name)
+            for directory, name in written
+            if replaced.isdisjoint(crossed.get(directory, ()))
+        ]
 
-    def _replaced(self, directory: str, fresh: Collection[str]) -> bool:
-        """Whether the layer itself replaces a symlink on the way by a directory: older content is not in that."""
-        at = ""
+    def _links_above(self, directory: str) -> list[str]:
+        """Return the written paths of the symlinks on the way into a directory."""
+        at, links = "", []
         for part in directory.split("/"):
             node = self._children(self._resolve(at)).get(part)
             at = join(at, part)
-            if node is not None and node.kind == "l" and at in fresh:
-                return True
-        return False
+            if node is not None and node.kind == "l":
+                links.append(at)
+        return links
 
     def _drop_below(self, directory: str) -> None:
         todo = [directory]

@@ -123,7 +123,9 @@ def parse_number(field: bytes) -> int:
 
 def normalise(path: bytes) -> tuple[bytes, bool]:
     """Return ``path`` relative to the root, and whether ``..`` tried to leave the root."""
-    if not (path[:1] in (b"/", b".") or b"//" in path or b"/." in path or path[-1:] == b"/"):
+    if path[-1:] == b"/":  # as every directory's
+        path = path.rstrip(b"/")
+    if not (path[:1] in (b"/", b".") or b"//" in path or b"/." in path):
         return path, False
     parts: list[bytes] = []
     escaped = False

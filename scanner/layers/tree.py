@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from scanner.layers._groups import written_directory
 from scanner.layers.tar_walk import Member, normalise
 from scanner.model import LayerTree
 
@@ -18,11 +19,12 @@ def _text(path: bytes) -> str:
 
 
 class TreeBuilder:
-    """Gathers a ``LayerTree``. Costs about the bytes of the base names."""
+    """Gathers a ``LayerTree``. Costs about the bytes of the base names, however deep they are."""
 
     def __init__(self) -> None:
         self._names = bytearray()
         self._directory: bytes | None = None
+        """Of the group being written."""
         self._symlinks: list[tuple[str, str]] = []
         self._hardlinks: list[tuple[str, str]] = []
         self._whiteouts: list[str] = []
@@ -39,8 +41,8 @@ class TreeBuilder:
         if directory != self._directory:
             if self._directory is not None:
                 self._names += b"\0"
+            self._names += written_directory(self._directory or b"", directory) + b"\0"
             self._directory = directory
-            self._names += directory + b"\0"
         else:
             self._names += b"/"
         kind = member.kind

@@ -41,10 +41,11 @@ class LimitHit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LayerTree(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Every path a layer writes, compact, for merging.
+    r"""Every path a layer writes, compact, for merging.
 
     ``names`` is ``dir NUL names NUL dir NUL names …``; names of one directory are joined by ``/`` and
     start with their type: ``d`` directory, ``l`` symlink, ``f`` anything else. A directory may occur more than once.
+    One that begins with byte 1 is written ``\x01 count / rest``: it begins with that many bytes of the directory before.
     """
 
     names: bytes = b""
