@@ -1,6 +1,7 @@
 # syntax=docker/dockerfile:1
 # Build:  docker build -t scanner .
-# Run:    docker run --rm --read-only --tmpfs /tmp -v scanner:/var/lib/scanner scanner scan REF
+# Scan:   docker run --rm --read-only --tmpfs /tmp -v scanner:/var/lib/scanner scanner scan REF
+# Serve:  deploy/compose.yaml, with a registry beside it
 ARG PYTHON=3.12-slim-bookworm
 
 FROM python:${PYTHON} AS build
@@ -25,9 +26,13 @@ RUN apt-get update \
 COPY --from=build /opt/scanner /opt/scanner
 ENV PATH=/opt/scanner/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
+    SCANNER_SERVER_LISTEN=0.0.0.0:8080 \
     XDG_CACHE_HOME=/var/lib/scanner/cache \
     XDG_DATA_HOME=/var/lib
 # The root file system may be read-only: everything that is kept lives here.
 VOLUME /var/lib/scanner
 USER 10001
+EXPOSE 8080
+# For `serve`; a command that ends sooner is never asked.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=20s CMD ["scanner", "health"]
 ENTRYPOINT ["scanner"]

@@ -149,7 +149,11 @@ class Client:
 
     def unexpected(self, operation: str) -> UpstreamError:
         """Return the error for an answer that is not of the form we know."""
-        return UpstreamError(self._host, operation, "the answer has another form than ours")
+        return self.failed(operation, "the answer has another form than ours")
+
+    def failed(self, operation: str, reason: str) -> UpstreamError:
+        """Return the error for what the server says it could not do."""
+        return UpstreamError(self._host, operation, reason)
 
     def _send(
         self,

@@ -1,4 +1,4 @@
-"""What the exit code of ``scanner scan`` says. The worst that applies wins, in the order below."""
+"""What the exit codes of ``scanner scan`` and ``scanner query`` say. The worst that applies wins, in the order below."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ class ExitCode(IntEnum):
     """Scanned, but something could not be looked at: see the coverage block."""
     FAILED = 4
     """The image could not be scanned."""
+    UNKNOWN = 5
+    """``scanner query``: never scanned, or not yet."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C or SIGTERM."""
 

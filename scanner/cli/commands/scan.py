@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import gc
-import io
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,18 +15,19 @@ import click
 
 from scanner import app
 from scanner.cli.exit_codes import ExitCode, exit_code_of
+from scanner.cli.interpreter import calm_interpreter
+from scanner.cli.options import server_option
+from scanner.cli.output import write_report
 from scanner.cli.progress import LiveProgress
-from scanner.config import load_settings
+from scanner.config import Settings, load_settings
 from scanner.discovery import report_formats
-from scanner.errors import ScanCancelledError, SettingsError
-from scanner.model import ScanReport, Severity
+from scanner.errors import ScanCancelledError
+from scanner.model import Platform, ScanReport, Severity
 from scanner.model.reference import parse_platform
 from scanner.pipeline.scan import scan
-from scanner.ports import Progress, SilentProgress
+from scanner.ports import SilentProgress
 
 _GRACE_SECONDS: Final = 3.0
-_GC_THRESHOLD: Final = 50_000
-_SWITCH_SECONDS: Final = 0.001
 
 
 @click.command(short_help="Scan an image and report what is in it.")
@@ -70,6 +67,7 @@ _SWITCH_SECONDS: Final = 0.001
     metavar="HOST[:PORT]",
     help="Speak plain http to this registry (repeatable).",
 )
+@server_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress display.")
 @click.option("--timings", is_flag=True, help="Tell on standard error where the time went.")
 def COMMAND(  # noqa: N802 - what every command module exports
@@ -79,6 +77,7 @@ def COMMAND(  # noqa: N802 - what every command module exports
     output: Path | None,
     config: Path | None,
     *,
+    server: str | None,
     quiet: bool,
     timings: bool,
     **options: Any,
@@ -91,32 +90,58 @@ def COMMAND(  # noqa: N802 - what every command module exports
 
     Exit codes: 0 clean, 1 a finding reaches --fail-on, 2 usage, 3 something could not be looked at, 4 could
     not scan, 130 interrupted.
+
+    With --server, that server scans an image of a registry; everything else is as without.
     """
-    settings = load_settings(config, _as_settings(platforms, options))
+    settings = load_settings(config, _as_settings(platforms, server, options))
     fail_on = Severity(settings.scan.fail_on) if settings.scan.fail_on else None
     wanted = [parse_platform(p) for p in settings.scan.platforms]
-    show = not quiet and sys.stderr.isatty()
-    progress: Progress = LiveProgress() if show else SilentProgress()
-    with _stoppable() as cancelled:
-        store = app.open_store(settings)
-        context = app.build_context(settings, store)
-        _calm_interpreter()
-        try:
-            report = scan(reference, wanted, context, progress, cancelled)
-        except ScanCancelledError:
-            raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
-        finally:
-            if isinstance(progress, LiveProgress):
-                progress.close()
-            store.close()
-    _write(report, format_name, output)
+    progress = LiveProgress() if not quiet and sys.stderr.isatty() else None
+    try:
+        if server:  # the setting alone does not send a scan elsewhere
+            if settings.scan.offline or options["insecure_registry"]:
+                raise click.UsageError(
+                    "--offline and --insecure-registry say how to scan here: not with --server"
+                )
+            report = _scan_there(settings, reference, wanted, progress)
+        else:
+            report = _scan_here(settings, reference, wanted, progress)
+    finally:
+        if progress is not None:
+            progress.close()
+    write_report(report, format_name, output)
     if timings:
         _tell_timings(report)
     raise click.exceptions.Exit(exit_code_of(report, fail_on))
 
 
-def _as_settings(platforms: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+def _scan_here(
+    settings: Settings, reference: str, wanted: list[Platform], progress: LiveProgress | None
+) -> ScanReport:
+    with _stoppable() as cancelled:
+        store = app.open_store(settings)
+        try:
+            context = app.build_context(settings, store)
+            calm_interpreter()
+            return scan(reference, wanted, context, progress or SilentProgress(), cancelled)
+        except ScanCancelledError:
+            raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
+        finally:
+            store.close()
+
+
+def _scan_there(
+    settings: Settings, reference: str, wanted: list[Platform], progress: LiveProgress | None
+) -> ScanReport:
+    from scanner.cli.remote_scan import scan_on_server  # noqa: PLC0415 - requests costs 0.1 s
+
+    return scan_on_server(settings, reference, wanted, progress)
+
+
+def _as_settings(
+    platforms: tuple[str, ...], server: str | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    values: dict[str, Any] = {"client.url": server} if server else {}
     if platforms:
         values["scan.platforms"] = list(platforms)
     if options["insecure_registry"]:
@@ -125,14 +150,6 @@ def _as_settings(platforms: tuple[str, ...], options: dict[str, Any]) -> dict[st
         if options[name] is not None:
             values[f"scan.{name}"] = options[name]
     return values
-
-
-def _calm_interpreter() -> None:
-    """Let threads change places quickly, and the collector leave what was imported alone."""
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD, 20, 20)
-    gc.enable()
 
 
 @contextmanager
@@ -157,44 +174,6 @@ def _stoppable() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _write(report: ScanReport, format_name: str, output: Path | None) -> None:
-    chosen = report_formats()[format_name]
-    if output is None:
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        width = shutil.get_terminal_size((100, 24)).columns
-        chosen.write(report, sys.stdout, colour, width)
-        sys.stdout.flush()
-        return
-    text = io.StringIO()
-    chosen.write(report, text, False, 100)  # noqa: FBT003 - colour
-    try:
-        _replace(output, text.getvalue())
-    except OSError as error:
-        raise SettingsError(str(output), error.strerror or "cannot be written") from error
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a whole file or none: a killed scan must not leave half a report.
-
-    What is no regular file (a device, a pipe) is written to, never replaced; a link's target is what is meant.
-    """
-    path = path.resolve()
-    if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
-        return
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as temporary:
-        name = Path(temporary.name)
-        try:
-            temporary.write(text)
-            temporary.flush()
-            name.replace(path)
-        except BaseException:
-            name.unlink(missing_ok=True)
-            raise
 
 
 def _tell_timings(report: ScanReport) -> None:

@@ -1,0 +1,203 @@
+"""Whom a command asks about an image: a server over HTTP, or the database on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from scanner import app, app_service
+from scanner.client import REPORT_BYTES, Client
+from scanner.config import Settings
+from scanner.errors import NotFoundError, StoreError
+from scanner.model import Reference, ScanReport
+from scanner.ports import Priority, ScanRequest, ServiceStore, TagEntry
+from scanner.web._image_answer import (
+    ImageAnswer,
+    ImageState,
+    answer_of,
+    answer_without_image,
+    now_at,
+)
+
+T = TypeVar("T")
+
+
+class ScanStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server tells of a scan, as far as we look at it."""
+
+    id: str
+    digest: str
+    state: str
+    is_over: bool
+    stage: str = ""
+    progress: dict[str, Any] = {}
+    error_code: str = ""
+    error: str = ""
+
+
+class Asker(Protocol):
+    """Answers by digest. Every method raises ScannerError."""
+
+    def image(self, digest: str) -> ImageAnswer:
+        """Return what is known of a digest."""
+
+    def digest_of_tag(self, reference: Reference) -> str:
+        """Return what a tag leads to as far as is known; empty if nothing is."""
+
+    def report(self, digest: str) -> ScanReport | None:
+        """Return the whole report, if there is one."""
+
+    def request_scan(self, reference: Reference) -> ScanStatus:
+        """Have an image scanned before those that nobody waits for."""
+
+    def scan(self, scan_id: str) -> ScanStatus:
+        """Return a scan as it is now."""
+
+
+@contextmanager
+def opened_asker(settings: Settings) -> Iterator[Asker]:
+    """Give the server that ``client.url`` names, or the database of these settings."""
+    if settings.client.url:
+        with ServerAsker(app_service.client_options(settings)) as server:
+            yield server
+    else:
+        with asyncio.Runner() as runner:
+            store = runner.run(app_service.open_service_store(settings))
+            try:
+                yield StoreAsker(settings, store, runner)
+            finally:
+                runner.run(store.close())
+
+
+class _Tags(msgspec.Struct, frozen=True):
+    items: tuple[TagEntry, ...]
+
+
+class ServerAsker(Client):
+    """A server, asked over HTTP."""
+
+    def image(self, digest: str) -> ImageAnswer:
+        """Return what is known of a digest."""
+        asked = f"ask for {digest[:19]}"
+        try:
+            return self._typed("GET", f"/v1/images/{digest}", asked, ImageAnswer)
+        except NotFoundError:
+            return ImageAnswer(digest=digest, state=ImageState.UNKNOWN)
+
+    def digest_of_tag(self, reference: Reference) -> str:
+        """Return what a tag leads to as far as is known; empty if nothing is."""
+        tag = f"{reference.name}:{reference.tag}"
+        try:
+            history = self._typed(
+                "GET", f"/v1/tags?reference={quote(tag, safe='')}&limit=1", "ask for the tag", _Tags
+            )
+        except NotFoundError:
+            return ""
+        return _newest(history.items)
+
+    def report(self, digest: str) -> ScanReport | None:
+        """Return the whole report, if there is one."""
+        path = f"/v1/images/{digest}/report"
+        try:
+            return self._typed("GET", path, "fetch the report", ScanReport, most_bytes=REPORT_BYTES)
+        except NotFoundError:
+            return None
+
+    def request_scan(self, reference: Reference) -> ScanStatus:
+        """Have an image scanned before those that nobody waits for."""
+        return self.start_scan(str(reference), ())
+
+    def start_scan(self, reference: str, platforms: Sequence[str]) -> ScanStatus:
+        """Have an image scanned; return the scan that will answer."""
+        body = {"reference": reference, "platforms": list(platforms)}
+        return self._typed("POST", "/v1/scans", "ask for a scan", ScanStatus, body=body)
+
+    def scan(self, scan_id: str) -> ScanStatus:
+        """Return a scan as it is now."""
+        return self._typed("GET", f"/v1/scans/{scan_id}", "ask for the scan", ScanStatus)
+
+    def follow_scan(self, scan_id: str) -> Iterator[ScanStatus]:
+        """Yield a scan whenever there is news of it, until the server ends the stream."""
+        operation = "follow the scan"
+        for event in self.events(f"/v1/scans/{scan_id}", operation):
+            if event.name == "scan":
+                yield self._decoded(event.data, ScanStatus, operation)
+
+    def _typed(self, method: str, path: str, operation: str, kind: type[T], **more: Any) -> T:
+        return self._decoded(self.ask(method, path, operation, **more).body, kind, operation)
+
+    def _decoded(self, raw: bytes | str, kind: type[T], operation: str) -> T:
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise self.unexpected(operation) from None
+
+
+class StoreAsker:
+    """The database on this machine, or the one that ``store.url`` names."""
+
+    def __init__(self, settings: Settings, store: ServiceStore, runner: asyncio.Runner) -> None:
+        self._settings = settings
+        self._store = store
+        self._runner = runner
+        self._fingerprint = app.fingerprint(settings)
+
+    def image(self, digest: str) -> ImageAnswer:
+        """Return what is known of a digest."""
+
+        async def ask() -> ImageAnswer:
+            image = await self._store.image(digest)
+            if image is None:
+                return answer_without_image(digest, await self._store.scan_of(digest))
+            return answer_of(image, self._fingerprint, max_age_seconds=None, now=now_at())
+
+        return self._runner.run(ask())
+
+    def digest_of_tag(self, reference: Reference) -> str:
+        """Return what a tag leads to as far as is known; empty if nothing is."""
+        page = self._runner.run(
+            self._store.tag_history(
+                reference.registry, reference.repository, reference.tag, limit=1
+            )
+        )
+        return _newest(page.items)
+
+    def report(self, digest: str) -> ScanReport | None:
+        """Return the whole report, if there is one."""
+        return self._runner.run(self._store.report(digest))
+
+    def request_scan(self, reference: Reference) -> ScanStatus:
+        """Queue a scan for whoever works on this database."""
+        request = ScanRequest(
+            registry=reference.registry,
+            repository=reference.repository,
+            tag=reference.tag,
+            digest=reference.digest or "",
+            priority=Priority.WAITING,
+            requested_by="command line",
+        )
+        queued = self._runner.run(self._store.enqueue(request, self._fingerprint))
+        return self.scan(queued.id)
+
+    def scan(self, scan_id: str) -> ScanStatus:
+        """Return a scan as it is now."""
+        record = self._runner.run(self._store.scan(scan_id))
+        if record is None:
+            raise StoreError("scans", "the scan is not there any more")
+        return ScanStatus(
+            id=record.id,
+            digest=record.digest,
+            state=record.state,
+            is_over=record.state.is_over,
+            error=record.error,
+        )
+
+
+def _newest(entries: Sequence[TagEntry]) -> str:
+    current = entries[0] if entries else None
+    return current.digest if current is not None and current.replaced_at is None else ""
