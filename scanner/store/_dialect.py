@@ -31,9 +31,15 @@ def inserting(connection: Connection) -> Callable[[Table], sqlite.Insert]:
     return postgresql.insert  # type: ignore[return-value]
 
 
-def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows of the same columns, or replace those with the same primary key."""
-    key = [column.name for column in table.primary_key]
+def upsert(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    key: Sequence[str] = (),
+) -> None:
+    """Insert rows of the same columns, or replace those with the same ``key`` (else primary key)."""
+    names = list(key) or [column.name for column in table.primary_key]
     statement = inserting(connection)(table)
-    others = {name: statement.excluded[name] for name in rows[0] if name not in key}
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=others), rows)
+    others = {name: statement.excluded[name] for name in rows[0] if name not in names}
+    connection.execute(statement.on_conflict_do_update(index_elements=names, set_=others), rows)

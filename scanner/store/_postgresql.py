@@ -100,18 +100,31 @@ class Listener:
         self._backend = backend
         self._connection: psycopg.Connection | None = None
 
-    def wait(self, seconds: float) -> None:
-        """Return when told, at the latest after ``seconds``; at once when it has only begun to listen.
+    def mark(self) -> None:
+        """Begin to listen; what was told before does not count.
 
         Raises:
             StoreError: the server cannot be asked, or has gone; the next call connects anew.
         """
-        try:
-            if self._connection is None:  # what was told before is unknown
+        if self._connection is None:
+            with self._errors():
                 self._connection = _listening(self._backend)
-            else:
-                for _ in self._connection.notifies(timeout=seconds, stop_after=1):
+        self._hear(0, None)
+
+    def wait(self, seconds: float) -> None:
+        """Return when told, at the latest after ``seconds``. Raises as :meth:`mark` does."""
+        self._hear(seconds, 1)
+
+    def _hear(self, seconds: float, most: int | None) -> None:
+        with self._errors():
+            if self._connection is not None:
+                for _ in self._connection.notifies(timeout=seconds, stop_after=most):
                     pass
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
         except psycopg.Error as error:
             self.close()
             raise driver_error(self._backend.shown, error) from error

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Engine, Table, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from scanner.model import ImageReport, LayerReport
+from scanner.model import ImageReport, LayerReport, ScanReport
 from scanner.store._backend import Backend, parse_where
 from scanner.store._claims import claim
 from scanner.store._codec import pack, unpack
@@ -60,6 +60,20 @@ class SqlStore:
         values = {**_row(report.digest, fingerprint, report), "reference": clean(reference, 1_024)}
         with store_errors(self._where), self._writer.begin() as connection:
             upsert(connection, IMAGE_REPORTS, [values])
+
+    def record_scan(self, report: ScanReport, *, is_whole: bool = True) -> bool:
+        """Make what a scan found known by its digests, as a scan of the service does.
+
+        False: nothing was stored, because its images have no digest that a registry knows them by (a file
+        system, a saved archive). ``is_whole`` is False where some platforms of an index only were asked for.
+        """
+        from scanner.store._record import has_digests, record_own  # noqa: PLC0415 - 10 ms, not for each scan
+
+        if not has_digests(report):
+            return False
+        with store_errors(self._where), self._writer.begin() as connection:
+            record_own(connection, report, is_whole=is_whole)
+        return True
 
     @contextmanager
     def claim_layer(self, digest: str, fingerprint: str, *, wait_seconds: float) -> Iterator[bool]:

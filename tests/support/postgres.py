@@ -1,7 +1,6 @@
 """A real PostgreSQL: one server for a test session (per worker), one empty database for each test.
 
-Import the fixtures where they are used: ``from support.postgres import postgresql, where``. ``where`` runs a
-test on both databases.
+Every test may ask for the fixtures. ``where`` runs a test on both databases.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
-import psycopg
 import pytest
 from support.registry import free_port
 
@@ -43,6 +41,8 @@ class RunningPostgresql:
         return f"postgresql://postgres@/{database}?host={quote(str(self.directory), safe='')}&port={self.port}"
 
     def execute(self, database: str, statement: str) -> list[tuple]:
+        import psycopg
+
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []

@@ -1,0 +1,247 @@
+"""Write what a scan found, so that it can be asked for by digest, package, finding and layer.
+
+Everything happens on the caller's connection, in the caller's transaction. Rows that several writers may
+want are written in one order (images by digest, then packages by hash), so that none waits for one that
+waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select
+
+from scanner.model import ImageReport, ScanReport, ScanState
+from scanner.store._codec import pack
+from scanner.store._dialect import CHUNK_ROWS, clean, inserting, upsert
+from scanner.store._image_rows import (
+    WORST,
+    child_rows,
+    finding_rows,
+    image_package_rows,
+    image_row,
+    index_row,
+    layer_rows,
+    name_hash,
+    package_row,
+)
+from scanner.store._moments import from_ms
+from scanner.store._tables import (
+    FINDINGS,
+    IMAGE_LAYERS,
+    IMAGE_LOCATIONS,
+    IMAGE_PACKAGES,
+    IMAGE_REPORTS,
+    IMAGES,
+    INDEX_CHILDREN,
+    PACKAGES,
+)
+
+__all__ = ["name_hash", "write_report"]
+
+_Item = TypeVar("_Item")
+_TOLD: Final = "-told"
+"""Ends the fingerprint of a report that is kept to be told, never to answer another scan."""
+_FAILED: Final = ScanState.FAILED.value
+
+
+def write_report(
+    connection: Connection,
+    report: ScanReport,
+    *,
+    at_ms: int,
+    registry: str = "",
+    repository: str = "",
+    is_whole: bool = True,
+) -> None:
+    """Make a report what is known of its digests, in place of what an earlier scan wrote.
+
+    What could be seen before stays where less was seen now: a failed scan replaces only failed ones, and one
+    of the same fingerprint nothing that is more complete. ``registry`` and ``repository`` say where the
+    digests were found; empty where nobody else can pull them. ``is_whole`` is False where some platforms only
+    were asked for.
+    """
+    where = f"{registry}/{repository}" if registry else ""
+    images = {clean(image.digest, 160): image for image in report.images}
+    fresh = _fresh_reports(connection, report)
+    rows = [
+        image_row(
+            report,
+            image,
+            reference=f"{where}@{digest}" if where else report.reference,
+            report_fingerprint=report.fingerprint + ("" if digest in fresh else _TOLD),
+            at_ms=at_ms,
+        )
+        for digest, image in sorted(images.items())
+    ]
+    keys, changed = _write_images(connection, rows, fresh)
+    told = [row for row in rows if row["digest"] in changed and row["digest"] not in fresh]
+    _write_told(connection, told, images)
+    _write_contents(connection, [(keys[digest], images[digest]) for digest in sorted(changed)])
+    if clean(report.digest, 160) not in images:
+        key = _write_index(connection, report, list(images), where, is_whole=is_whole, at_ms=at_ms)
+        keys[clean(report.digest, 160)] = key
+    if registry:
+        _write_locations(connection, keys.values(), registry, repository, at_ms)
+
+
+def _fresh_reports(connection: Connection, report: ScanReport) -> dict[str, str]:
+    """Return images whose report the scan itself has stored today, and when; digest by digest.
+
+    One with a layer that could not be read was not stored: what is there under its name is an older one.
+    """
+    digests = [
+        image.digest
+        for image in report.images
+        if image.state is not ScanState.FAILED and not any(layer.error for layer in image.layers)
+    ]
+    if not digests:
+        return {}
+    query = select(IMAGE_REPORTS.c.digest, IMAGE_REPORTS.c.created_at).where(
+        IMAGE_REPORTS.c.digest.in_(digests),
+        IMAGE_REPORTS.c.fingerprint == report.fingerprint,
+        IMAGE_REPORTS.c.created_at >= report.started_at[:10],
+    )
+    return {row.digest: row.created_at for row in connection.execute(query)}
+
+
+def _write_images(
+    connection: Connection, rows: Sequence[dict[str, Any]], fresh: Mapping[str, str]
+) -> tuple[dict[str, int], set[str]]:
+    """Write rows of ``images``; return the keys by digest, and the digests whose contents are to be written."""
+    known = _known(connection, [row["digest"] for row in rows])
+    changed: set[str] = set()
+    for row in rows:
+        before = known.get(row["digest"])
+        if before is None or not (
+            _is_better(before, row) or _is_written(before, row, fresh.get(row["digest"]))
+        ):
+            changed.add(row["digest"])
+    written = [row for row in rows if row["digest"] in changed]
+    if written:
+        upsert(connection, IMAGES, written, key=("digest",))
+        known = _known(connection, [row["digest"] for row in rows])
+    return {digest: row["key"] for digest, row in known.items()}, changed
+
+
+def _known(connection: Connection, digests: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    found: dict[str, Mapping[str, Any]] = {}
+    for chunk in _chunks(digests):
+        for row in connection.execute(select(IMAGES).where(IMAGES.c.digest.in_(chunk))):
+            found[row.digest] = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+    return found
+
+
+def _is_better(before: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Whether what is known says more than what is to be written."""
+    states = [WORST.index(ScanState(one["state"])) for one in (before, row)]
+    may_replace = row["state"] != _FAILED and before["fingerprint"] != row["fingerprint"]
+    return states[0] < states[1] and not may_replace
+
+
+def _is_written(before: Mapping[str, Any], row: Mapping[str, Any], created_at: str | None) -> bool:
+    """Whether the tables hold this very report: it is in the store, and was so when they were written."""
+    if created_at is None or before["report_fingerprint"] != row["report_fingerprint"]:
+        return False
+    written_at = from_ms(before["scanned_at"]).astimezone(UTC)
+    return created_at <= f"{written_at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _write_told(
+    connection: Connection, rows: Sequence[Mapping[str, Any]], images: Mapping[str, ImageReport]
+) -> None:
+    for row in rows:
+        values = {
+            "digest": row["digest"],
+            "fingerprint": row["report_fingerprint"],
+            "reference": row["reference"],
+            "report": pack(images[row["digest"]]),
+            "created_at": f"{from_ms(row['scanned_at']):%Y-%m-%dT%H:%M:%SZ}",
+        }
+        upsert(connection, IMAGE_REPORTS, [values])
+
+
+def _write_contents(connection: Connection, images: Sequence[tuple[int, ImageReport]]) -> None:
+    """Replace the packages, findings and layers of images."""
+    if not images:
+        return
+    for table in (IMAGE_PACKAGES, FINDINGS, IMAGE_LAYERS):
+        is_one = table.c.image_key == bindparam("replaced")
+        connection.execute(delete(table).where(is_one), [{"replaced": key} for key, _ in images])
+    packages = {id(p): package_row(p) for _, image in images for p in image.packages}
+    ids = _package_ids(connection, {row["purl_hash"]: row for row in packages.values()})
+    for key, image in images:
+        hashes = (packages[id(package)]["purl_hash"] for package in image.packages)
+        rows = image_package_rows(key, image.packages, hashes, ids)
+        _insert(connection, IMAGE_PACKAGES, rows)
+        _insert(connection, FINDINGS, finding_rows(key, image.findings))
+        _insert(connection, IMAGE_LAYERS, layer_rows(key, image))
+
+
+def _package_ids(connection: Connection, rows: Mapping[str, dict[str, Any]]) -> dict[str, int]:
+    """Return the id of each package by its hash; those not yet known are made."""
+    ids = _known_ids(connection, sorted(rows))
+    missing = sorted(rows.keys() - ids.keys())
+    for chunk in _chunks(missing):
+        statement = inserting(connection)(PACKAGES).on_conflict_do_nothing(
+            index_elements=[PACKAGES.c.purl_hash]
+        )
+        connection.execute(statement, [rows[purl_hash] for purl_hash in chunk])
+    return ids | _known_ids(connection, missing)
+
+
+def _known_ids(connection: Connection, hashes: Sequence[str]) -> dict[str, int]:
+    ids: dict[str, int] = {}
+    for chunk in _chunks(hashes):
+        query = select(PACKAGES.c.purl_hash, PACKAGES.c.id).where(PACKAGES.c.purl_hash.in_(chunk))
+        ids.update((row.purl_hash, row.id) for row in connection.execute(query))
+    return ids
+
+
+def _write_index(
+    connection: Connection,
+    report: ScanReport,
+    digests: Sequence[str],
+    where: str,
+    *,
+    is_whole: bool,
+    at_ms: int,
+) -> int:
+    """Write the row of an index and its list of images; return its key."""
+    known = _known(connection, [*digests, clean(report.digest, 160)])
+    row = index_row(
+        report,
+        [known[digest] for digest in digests],
+        reference=f"{where}@{report.digest}" if where else report.reference,
+        is_whole=is_whole,
+        at_ms=at_ms,
+    )
+    before = known.get(row["digest"])
+    if before is not None and _is_better(before, row):
+        return int(before["key"])
+    upsert(connection, IMAGES, [row], key=("digest",))
+    key = _known(connection, [row["digest"]])[row["digest"]]["key"]
+    connection.execute(delete(INDEX_CHILDREN).where(INDEX_CHILDREN.c.index_key == key))
+    _insert(connection, INDEX_CHILDREN, child_rows(key, report.images))
+    return int(key)
+
+
+def _write_locations(
+    connection: Connection, keys: Iterable[int], registry: str, repository: str, at_ms: int
+) -> None:
+    place = {"registry": clean(registry, 255), "repository": clean(repository, 255)}
+    rows = [{"image_key": key, **place, "seen_at": at_ms} for key in sorted(keys)]
+    upsert(connection, IMAGE_LOCATIONS, rows)
+
+
+def _insert(connection: Connection, table: Table, rows: Iterator[dict[str, Any]]) -> None:
+    while chunk := list(islice(rows, CHUNK_ROWS)):
+        connection.execute(insert(table), chunk)
+
+
+def _chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    for start in range(0, len(items), CHUNK_ROWS):
+        yield items[start : start + CHUNK_ROWS]
