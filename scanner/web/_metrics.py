@@ -43,8 +43,8 @@ class Metrics:
             registry=self.registry,
         )
         self.write_batch = Histogram(
-            "scanner_write_batch_pushes",
-            "Pushes written in one transaction.",
+            "scanner_write_batch_requests",
+            "Requests for scans written in one transaction.",
             buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000),
             registry=self.registry,
         )

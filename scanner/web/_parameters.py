@@ -10,7 +10,9 @@ from scanner.ports import ScanRequest, ServiceStore
 from scanner.web._hosts import is_allowed_host
 from scanner.web._problems import RequestError, unknown
 
-DIGEST_PATTERN: Final = "^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$"
+END: Final = r"$(?!\n)"
+"""The end of a pattern: ``$`` alone lets a line end follow."""
+DIGEST_PATTERN: Final = "^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})" + END
 DigestText = Annotated[
     str,
     msgspec.Meta(

@@ -13,7 +13,7 @@ from scanner.model import parse_platform, parse_reference
 from scanner.ports import JobState, Page, Priority, ScanRecord, ScanRequest, ServiceStore
 from scanner.web._keys import REQUESTS, WATCH
 from scanner.web._negotiate import choose
-from scanner.web._parameters import After, Limit, require_allowed
+from scanner.web._parameters import END, After, Limit, require_allowed
 from scanner.web._problems import RequestError, unknown
 from scanner.web._route import Call, Content, Route, Scope, json_answer
 
@@ -22,7 +22,7 @@ _JSON: Final = "application/json"
 _HEARTBEAT_SECONDS: Final = 15.0
 _HEARTBEAT: Final = b": nothing new\n\n"
 _ScanId = Annotated[
-    str, msgspec.Meta(pattern="^[0-9A-Z]{26}$", max_length=26, description="Id of a scan")
+    str, msgspec.Meta(pattern="^[0-9A-Z]{26}" + END, max_length=26, description="Id of a scan")
 ]
 _Platform = Annotated[str, msgspec.Meta(max_length=200)]
 _NO_STORE: Final = {"Cache-Control": "no-store"}

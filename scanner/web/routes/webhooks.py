@@ -25,6 +25,7 @@ from scanner.ports import (
 from scanner.web._context import WebhookEndpoint
 from scanner.web._hosts import is_allowed_host
 from scanner.web._keys import DELIVERIES, REQUESTS, TOKEN_CHECK
+from scanner.web._parameters import END
 from scanner.web._problems import RequestError
 from scanner.web._request import read_bounded
 from scanner.web._route import Call, Content, Route, Scope, json_answer
@@ -33,7 +34,7 @@ from scanner.webhooks._authenticate import authenticate
 _LOG: Final = logging.getLogger(__name__)
 _DETAIL_LENGTH: Final = 300
 Outcome = Literal["queued", "uninteresting", "refused", "malformed"]
-_Name = Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9-]{0,62}$")]
+_Name = Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9-]{0,62}" + END)]
 _Secret = Annotated[str, msgspec.Meta(max_length=512, description="The secret of auth = path")]
 
 
