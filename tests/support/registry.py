@@ -26,6 +26,17 @@ log: {{level: error, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: {directory}}}}}
 http: {{addr: "127.0.0.1:{port}"}}
 """
+_NOTIFICATIONS = """\
+notifications:
+  endpoints:
+    - name: scanner
+      url: {url}
+      headers: {{Authorization: ["{authorization}"]}}
+      timeout: 2s
+      threshold: 100
+      backoff: 200ms
+      ignore: {{actions: [pull], mediatypes: [application/octet-stream]}}
+"""
 _START_SECONDS = 20.0
 
 
@@ -76,17 +87,25 @@ def free_port() -> int:
 
 
 @contextmanager
-def start_registry(directory: Path) -> Iterator[RunningRegistry]:
-    """Run a registry that keeps its data below ``directory``; skip without the program, but not in CI."""
+def start_registry(
+    directory: Path, *, port: int = 0, notify: tuple[str, str] | None = None
+) -> Iterator[RunningRegistry]:
+    """Run a registry that keeps its data below ``directory``; skip without the program, but not in CI.
+
+    ``notify`` is the URL that it tells of pushes, and the ``Authorization`` header that it shows there.
+    """
     program = shutil.which("docker-registry")
     if program is None:
         message = "docker-registry is missing: apt-get install docker-registry"
         if os.environ.get("CI"):
             pytest.fail(message, pytrace=False)
         pytest.skip(message)
-    port = free_port()
+    port = port or free_port()
     config = directory / "config.yml"
-    config.write_text(_CONFIG.format(directory=directory / "data", port=port))
+    text = _CONFIG.format(directory=directory / "data", port=port)
+    if notify is not None:
+        text += _NOTIFICATIONS.format(url=notify[0], authorization=notify[1])
+    config.write_text(text)
     with subprocess.Popen(
         [program, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
