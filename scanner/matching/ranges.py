@@ -12,7 +12,7 @@ from scanner.errors import InvalidReferenceError
 from scanner.ports import VersionScheme
 from scanner.ports.version import VERSION_LENGTH
 
-_COMPARISON: Final = re.compile(r"\s*(<=|>=|==|=|<|>|)\s*([^\s<>=,][^\s,]*)\s*\Z")
+_COMPARISON: Final = re.compile(r"\s*(<=|>=|==|=|<|>|)\s*([^\s<>=,]+)\s*\Z")
 _COMPARISONS_COUNT: Final = 8
 _OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt,

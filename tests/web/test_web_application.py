@@ -12,7 +12,7 @@ import logging
 import jsonschema
 import msgspec
 import pytest
-from support.web.memory_service import MemoryStore, context_of, endpoint, serving
+from support.web.running import BrokenStore, context_of, endpoint, run, serving
 
 from scanner.logs import set_up_logs
 from scanner.ports import CredentialKind
@@ -55,7 +55,9 @@ async def problem(response):
     return got
 
 
-def run(context, use):
+def run_alone(context, use):
+    """Return what ``use`` returns of an application over no store."""
+
     async def main():
         async with serving(context) as client:
             return await use(client)
@@ -63,40 +65,52 @@ def run(context, use):
     return asyncio.run(main())
 
 
-def test_a_push_is_queued_once():
-    context = context_of(registry())
+async def queued(service):
+    """Return what is queued: (registry, repository, tag, digest, who asked), newest first."""
+    page = await service.store.scans()
+    return [(s.registry, s.repository, s.tag, s.digest, s.requested_by) for s in page.items]
 
-    async def use(client):
+
+async def delivered(service):
+    """Return (source, outcome, detail) of the deliveries recorded, once all are written."""
+    await service.client_is_done()
+    page = await service.store.deliveries()
+    return [(d.source, d.outcome, d.detail) for d in page.items]
+
+
+def test_a_push_is_queued_once(tmp_path):
+    async def use(service):
         answers = []
         for _ in range(2):
-            async with post(client, event()) as response:
+            async with post(service.client, event()) as response:
                 answers.append((response.status, await response.json()))
-        return answers
+        return answers, await queued(service), await delivered(service)
 
-    assert (
-        run(context, use)
-        == [(202, {"outcome": "queued", "scans": ["scan-0"], "refused_count": 0})] * 2
-    )
-    assert list(context.store.requests) == [("reg.example:5000", "team/app", "1.2", DIGEST)]
+    answers, scans, deliveries = run(tmp_path, use, registry())
+    (scan,) = answers[0][1]["scans"]
+    assert answers == [(202, {"outcome": "queued", "scans": [scan], "refused_count": 0})] * 2
+    assert scans == [("reg.example:5000", "team/app", "1.2", DIGEST, "webhook/registry")]
+    assert deliveries == [("registry", "queued", "")]
 
 
 @pytest.mark.parametrize(
-    ("body", "secret", "name", "status", "code"),
+    ("body", "secret", "name", "told"),
     [
-        pytest.param(event(), "wrong", "registry", 401, "unauthenticated", id="wrong_secret"),
-        pytest.param(b"x" * 1_048_577, SECRET, "registry", 413, "body-too-large", id="too_large"),
-        pytest.param(event(), SECRET, "other", 404, "unknown-source", id="unknown_source"),
+        pytest.param(event(), "wrong", "registry", (401, "unauthenticated"), id="wrong_secret"),
+        pytest.param(
+            b"[", "wrong", "registry", (401, "unauthenticated"), id="unknown_and_malformed"
+        ),
+        pytest.param(b"x" * 1_048_577, SECRET, "registry", (413, "body-too-large"), id="too_large"),
+        pytest.param(event(), SECRET, "other", (404, "unknown-source"), id="unknown_source"),
     ],
 )
-def test_a_push_is_refused(body, secret, name, status, code):
-    context = context_of(registry())
+def test_a_push_is_refused(tmp_path, body, secret, name, told):
+    async def use(service):
+        async with post(service.client, body, secret, name) as response:
+            answer = response.status, (await problem(response)).code
+        return answer, await queued(service), await delivered(service)
 
-    async def use(client):
-        async with post(client, body, secret, name) as response:
-            return response.status, (await problem(response)).code
-
-    assert run(context, use) == (status, code)
-    assert context.store.requests == {}
+    assert run(tmp_path, use, registry()) == (told, [], [])
 
 
 @pytest.mark.parametrize(
@@ -110,128 +124,134 @@ def test_a_push_is_refused(body, secret, name, status, code):
         pytest.param(event(action="pull"), "uninteresting", id="pull"),
     ],
 )
-def test_what_can_never_be_queued_is_no_reason_to_send_it_again(body, outcome):
-    context = context_of(registry())
+def test_what_can_never_be_queued_is_no_reason_to_send_it_again(tmp_path, body, outcome):
+    async def use(service):
+        async with post(service.client, body) as response:
+            told = response.status, (await response.json())["outcome"]
+        return told, await queued(service), await delivered(service)
 
-    async def use(client):
-        async with post(client, body) as response:
-            return response.status, (await response.json())["outcome"]
-
-    assert run(context, use) == (200, outcome)
-    assert context.store.requests == {}
+    told, scans, deliveries = run(tmp_path, use, registry())
+    assert told == (200, outcome)
+    assert scans == []
     recorded = [] if outcome == "uninteresting" else [("registry", outcome)]
-    assert [(d.source, d.outcome) for d in context.store.delivered] == recorded
+    assert [one[:2] for one in deliveries] == recorded
 
 
-def test_good_pushes_count_beside_refused_ones():
-    context = context_of(registry())
+def test_good_pushes_count_beside_refused_ones(tmp_path):
     both = [json.loads(event(host))["events"][0] for host in ("evil.example", "reg.example:5000")]
 
-    async def use(client):
-        async with post(client, json.dumps({"events": both}).encode()) as response:
-            return response.status, await response.json()
+    async def use(service):
+        async with post(service.client, json.dumps({"events": both}).encode()) as response:
+            told = response.status, (await response.json())["refused_count"]
+        return told, len(await queued(service)), await delivered(service)
 
-    assert run(context, use) == (
-        202,
-        {"outcome": "queued", "scans": ["scan-0"], "refused_count": 1},
-    )
-    assert [(d.event_id, d.outcome) for d in context.store.delivered] == [("e1", "queued")]
-
-
-def test_a_configured_host_counts_whatever_the_event_says():
-    context = context_of(registry(host="registry:5000"))
-
-    async def use(client):
-        async with post(client, event("evil.example")) as response:
-            return response.status
-
-    assert run(context, use) == 202
-    assert [image[0] for image in context.store.requests] == ["registry:5000"]
+    told, count, deliveries = run(tmp_path, use, registry())
+    assert (told, count) == ((202, 1), 1)
+    assert deliveries == [("registry", "queued", "1 of registries that may not be asked")]
 
 
-def test_a_forged_signature_is_refused():
-    context = context_of(endpoint("git", "gitea", CredentialKind.SIGNATURE, secret=SECRET))
+def test_a_configured_host_counts_whatever_the_event_says(tmp_path):
+    async def use(service):
+        async with post(service.client, event("evil.example")) as response:
+            return response.status, [one[0] for one in await queued(service)]
+
+    assert run(tmp_path, use, registry(host="registry:5000")) == (202, ["registry:5000"])
+
+
+def test_a_forged_signature_is_refused(tmp_path):
     body = b'{"action":"deleted"}'
 
-    async def use(client):
+    async def use(service):
         found = []
         for key in (SECRET, "other"):
             signature = hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
             headers = {"X-Gitea-Event": "package", "X-Gitea-Signature": signature}
-            async with client.post("/v1/webhooks/git", data=body, headers=headers) as response:
-                found.append(response.status)
+            path = "/v1/webhooks/git"
+            found.append(
+                (await service.ask("POST", path, token="", data=body, headers=headers)).status
+            )
         return found
 
-    good, forged = run(context, use)
-    assert forged == 401
-    assert good != 401
+    git = endpoint("git", "gitea", CredentialKind.SIGNATURE, secret=SECRET)
+    assert run(tmp_path, use, git) == [200, 401]
 
 
-def test_a_burst_shares_transactions():
-    context = context_of(registry())
+def test_a_sender_may_show_a_token_of_ours(tmp_path):
+    async def use(service):
+        found = []
+        for token in ("hook", "reader", ""):
+            async with post(
+                service.client, event(), service.tokens.get(token, ""), "own"
+            ) as answer:
+                found.append(answer.status)
+        return found
 
-    async def one(client, number):
-        async with post(client, event(digest=f"sha256:{number % 50:064x}")) as response:
+    assert run(tmp_path, use, endpoint("own", "distribution")) == [202, 403, 401]
+
+
+def test_a_burst_shares_transactions(tmp_path):
+    async def one(service, number):
+        async with post(service.client, event(digest=f"sha256:{number % 50:064x}")) as response:
             return response.status
 
-    async def use(client):
-        return await asyncio.gather(*(one(client, n) for n in range(200)))
+    async def use(service):
+        statuses = await asyncio.gather(*(one(service, n) for n in range(200)))
+        value = service.context.metrics.registry.get_sample_value
+        return (
+            set(statuses),
+            len(await queued(service)),
+            [value(f"scanner_write_batch_requests_{what}") for what in ("sum", "count")],
+        )
 
-    assert set(run(context, use)) == {202}
-    assert len(context.store.requests) == 50
-    assert sum(context.store.batches) == 200
-    assert len(context.store.batches) < 100
+    statuses, count, (items, batches) = run(tmp_path, use, registry())
+    assert (statuses, count, items) == ({202}, 50, 200)
+    assert batches < 100
 
 
 def test_nothing_is_acknowledged_that_is_not_written():
-    context = context_of(registry())
-    context.store.broken = True
-
     async def use(client):
         async with post(client, event()) as response:
             return await problem(response)
 
-    got = run(context, use)
+    got = run_alone(context_of(registry()), use)
     assert got.status == 503
     assert "/secret/place" not in got.detail
 
 
 @pytest.mark.parametrize(
     ("token", "status"),
-    [("reader", 200), ("boss", 200), ("hook", 403), ("nobody", 401), ("", 401)],
+    [("reader", 200), ("asker", 200), ("boss", 200), ("hook", 403), ("nobody", 401), ("", 401)],
 )
-def test_scopes(token, status):
-    store = MemoryStore(reader=["read"], boss=["admin"], hook=["webhook"])
+def test_scopes(tmp_path, token, status):
+    async def use(service):
+        return (await service.get("/metrics", token=token)).status
 
-    async def use(client):
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        async with client.get("/metrics", headers=headers) as response:
-            return response.status
-
-    assert run(context_of(store=store), use) == status
+    assert run(tmp_path, use) == status
 
 
 @pytest.mark.parametrize(
-    ("store", "is_open", "status"),
+    ("with_tokens", "is_open", "status"),
     [
-        pytest.param(MemoryStore(), True, 200, id="open"),
-        pytest.param(MemoryStore(), False, 401, id="closed"),
-        pytest.param(MemoryStore(boss=["admin"]), True, 401, id="a_token_exists"),
+        pytest.param(False, True, 200, id="open"),
+        pytest.param(False, False, 401, id="closed"),
+        pytest.param(True, True, 401, id="a_token_exists"),
     ],
 )
-def test_without_a_token(store, is_open, status):
-    async def use(client):
-        async with client.get("/metrics") as response:
-            return response.status
+def test_without_a_token(tmp_path, with_tokens, is_open, status):
+    async def use(service):
+        return (await service.get("/metrics", token="")).status
 
-    assert run(context_of(store=store, is_open=is_open), use) == status
+    assert run(tmp_path, use, with_tokens=with_tokens, is_open=is_open) == status
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("GET", "/nothing", 404),
+        ("GET", "/", 404),
         ("DELETE", "/healthz", 405),
+        ("OPTIONS", "/v1/scans", 405),
+        ("TRACE", "/v1/scans", 405),
         ("GET", "/healthz?x=1", 400),
         ("POST", "/v1/webhooks/A%00B", 400),
     ],
@@ -239,39 +259,60 @@ def test_without_a_token(store, is_open, status):
 def test_every_error_is_a_problem(method, path, status):
     async def use(client):
         async with client.request(method, path, headers={"Accept": "text/html"}) as response:
+            assert (status == 405) == ("Allow" in response.headers)
             return (await problem(response)).status
 
-    assert run(context_of(), use) == status
+    assert run_alone(context_of(), use) == status
 
 
-def test_readiness_tells_of_draining_and_of_the_database():
-    context = context_of()
+@pytest.mark.parametrize(
+    ("media_type", "body", "status"),
+    [
+        pytest.param("text/plain", b"{}", 415, id="media_type"),
+        pytest.param("application/json", b"{", 400, id="cut_off"),
+        pytest.param("application/json", b"[" * 100_000, 400, id="deep"),
+        pytest.param("application/json", b"\xff", 400, id="not_utf8"),
+        pytest.param("application/json", b'{"reference":"a\\u0000"}', 400, id="nul"),
+        pytest.param("application/json", b'{"reference":7}', 400, id="wrong_type"),
+        pytest.param("application/json", b" " * 1_048_577, 413, id="too_large"),
+    ],
+)
+def test_bodies_are_bounded_and_typed(tmp_path, media_type, body, status):
+    async def use(service):
+        headers = {"Content-Type": media_type}
+        return await service.ask("POST", "/v1/scans", data=io.BytesIO(body), headers=headers)
 
-    async def use(client):
+    assert run(tmp_path, use).problem().status == status
+
+
+def test_readiness_tells_of_draining_and_of_the_database(tmp_path):
+    async def use(service):
         found = []
-        for change in ("", "draining", "broken"):
-            context.liveness.draining = change == "draining"
-            context.store.broken = change == "broken"
-            async with client.get("/readyz") as response:
-                found.append(response.status)
+        for draining in (False, True):
+            service.context.liveness.draining = draining
+            found.append((await service.get("/readyz", token="")).status)
         return found
 
-    assert run(context, use) == [200, 503, 503]
+    assert run(tmp_path, use) == [200, 503]
+
+    async def ask(client):
+        async with client.get("/readyz") as response:
+            return response.status
+
+    assert run_alone(context_of(store=BrokenStore()), ask) == 503
 
 
-def test_the_document_has_every_route_and_answers_fit_it():
+def test_the_document_has_every_route_and_answers_fit_it(tmp_path):
     described = document(all_routes())
     for route in all_routes():
         responses = described["paths"][route.path][route.method.lower()]["responses"]
         assert {*map(str, route.answers), *map(str, problems_of(route))} == set(responses)
 
-    async def use(client):
-        async with client.get("/v1/openapi.json") as response:
-            served = await response.json()
-        async with client.get("/readyz") as response:
-            return served, await response.json()
+    async def use(service):
+        served = await service.get("/v1/openapi.json", token="")
+        return served.json(), (await service.get("/readyz", token="")).json()
 
-    served, ready = run(context_of(), use)
+    served, ready = run(tmp_path, use)
     assert served == json.loads(json.dumps(described))
     schema = served["components"]["schemas"]["Readiness"]
     jsonschema.validate(ready, {**schema, "components": served["components"]})
@@ -287,24 +328,23 @@ def root_logger():
 
 
 @pytest.mark.usefixtures("root_logger")
-def test_no_secret_is_logged():
+def test_no_secret_is_logged(tmp_path):
     stream = io.StringIO()
     set_up_logs(level="debug", form="json", secrets=[SECRET], stream=stream)
-    context = context_of(
-        registry(), endpoint("hub", "docker-hub", CredentialKind.PATH, secret=SECRET)
-    )
+    hub = endpoint("hub", "docker-hub", CredentialKind.PATH, secret=SECRET)
 
-    async def use(client):
+    async def use(service):
         for body in (event(), event("evil.example"), b"["):
-            async with post(client, body):
+            async with post(service.client, body):
                 pass
-        async with client.post(f"/v1/webhooks/hub/{SECRET}", data=b"{}"):
-            pass
-        context.store.broken = True
+        await service.ask("POST", f"/v1/webhooks/hub/{SECRET}", data=b"{}")
+
+    async def use_broken(client):
         async with post(client, event()):
             pass
 
-    run(context, use)
+    run(tmp_path, use, registry(), hub)
+    run_alone(context_of(registry()), use_broken)
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert {"request", "request failed"} <= {line["event"] for line in lines}
     assert all("request_id" in line for line in lines if line["event"].startswith("request"))

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from support.web.memory_service import context_of
+from support.web.running import context_of
 
 from scanner.errors import SettingsError
 from scanner.web._metrics import Metrics
