@@ -12,7 +12,8 @@ from scanner.errors import InvalidReferenceError
 from scanner.ports.service import Enqueued, JobState, ScanRequest
 from scanner.store._backend import QUEUE_CHANNEL
 from scanner.store._dialect import clean, inserting
-from scanner.store._moments import new_id, now_ms
+from scanner.store._leases import moment
+from scanner.store._moments import new_id
 from scanner.store._tables import ACTIVE, IMAGES, SCANS
 from scanner.store._tags import ask_tags
 from scanner.store._values import dedupe_key
@@ -152,7 +153,7 @@ def _insert(connection: Connection, wishes: list[_Wish]) -> set[str]:
     """Queue new scans; return their ids. Where somebody else has queued it meanwhile, that answers."""
     if not wishes:
         return set()
-    now = now_ms()
+    now = moment(connection)  # the clock that workers go by, too
     rows = [_row(wish, now) for wish in wishes]
     statement = inserting(connection)(SCANS)
     statement = statement.on_conflict_do_update(

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, func, select, update
 from scanner.ports.service import JobState, Page, ScanRecord
 from scanner.store._cursor import Id, bounded, page_of, read_cursor, write_cursor
 from scanner.store._dialect import clean
+from scanner.store._leases import moment
 from scanner.store._moments import now_ms, to_ms
 from scanner.store._scan_rows import scan_record
 from scanner.store._tables import SCANS
@@ -66,9 +67,8 @@ def cancel(connection: Connection, scan_id: str) -> bool:
     return connection.execute(runs.values(cancel_requested=True)).rowcount > 0
 
 
-def active_counts(connection: Connection) -> tuple[dict[JobState, int], int | None]:
-    """Return scans by state of those not over, and since when the oldest that could start could."""
-    now = now_ms()
+def active_counts(connection: Connection) -> tuple[dict[JobState, int], float]:
+    """Return scans by state of those not over, and for how many seconds the oldest that could start has waited."""
     waiting = select(func.count(), func.min(SCANS.c.not_before_at)).where(
         SCANS.c.state == JobState.QUEUED.value
     )
@@ -78,7 +78,8 @@ def active_counts(connection: Connection) -> tuple[dict[JobState, int], int | No
         JobState.QUEUED: count,
         JobState.SCANNING: connection.execute(running).scalar_one(),
     }
-    return counts, oldest if oldest is not None and oldest <= now else None
+    age_ms = 0 if oldest is None else max(0, moment(connection) - oldest)
+    return counts, age_ms / 1_000
 
 
 def over_counts(connection: Connection) -> dict[JobState, int]:

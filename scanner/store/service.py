@@ -173,13 +173,12 @@ class SqlServiceStore:
         Scans that are over are counted so often that it costs a hundredth of the time: with few of them at
         every call, with a million every few seconds.
         """
-        active, oldest = await self._database.read(_scans.active_counts)
+        active, age_seconds = await self._database.read(_scans.active_counts)
         began = time.monotonic()
         if began >= self._count_again_at:
             self._over_counts = await self._database.read(_scans.over_counts)
             ended = time.monotonic()
             self._count_again_at = ended + (ended - began) / _COUNT_SHARE
-        age_seconds = 0.0 if oldest is None else max(0, now_ms() - oldest) / 1_000
         return QueueCounts(counts={**active, **self._over_counts}, age_seconds=age_seconds)
 
     async def record_deliveries(self, deliveries: Sequence[Delivery]) -> list[bool]:
