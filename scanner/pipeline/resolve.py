@@ -5,8 +5,11 @@ Source: https://github.com/opencontainers/image-spec/blob/main/image-index.md
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from scanner.errors import InvalidReferenceError, LimitExceededError, ScannerError, UnsupportedError
 from scanner.model import Descriptor, FileIssue, Index, Manifest, Platform
@@ -14,6 +17,10 @@ from scanner.model.oci import INDEX_TYPES
 from scanner.pipeline.context import ScanContext
 from scanner.ports import ImageSource, Limits
 from scanner.sources._documents import parse_root, runnable
+from scanner.sources._files import missing_path, split_reference
+
+_PATH: Final = re.compile(r"\.{0,2}/|\.{1,2}\Z")
+_REGISTRY: Final = "registry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +43,10 @@ class Plan:
 def open_source(reference: str, context: ScanContext) -> ImageSource:
     """Open ``reference`` with the source its scheme names, or the first that accepts it.
 
+    A reference that is written as a path (``/…``, ``./…``, ``../…``) never names an image in a registry.
+
     Raises:
-        InvalidReferenceError: no source takes it.
+        InvalidReferenceError: no source takes it, or nothing is at the path.
         ScannerError: the source cannot open it.
     """
     scheme, colon, rest = reference.partition(":")
@@ -45,10 +54,21 @@ def open_source(reference: str, context: ScanContext) -> ImageSource:
         for factory in context.sources:
             if scheme in factory.schemes:
                 return factory.open(rest.removeprefix("//"), context.source_options)
+    is_path = _PATH.match(reference) is not None
     for factory in context.sources:
-        if factory.accepts(reference):
+        if not (is_path and factory.name == _REGISTRY) and factory.accepts(reference):
             return factory.open(reference, context.source_options)
-    raise InvalidReferenceError(reference, "no source takes this reference")
+    raise _no_source(reference, is_path=is_path)
+
+
+def _no_source(reference: str, *, is_path: bool) -> InvalidReferenceError:
+    if not is_path:
+        return InvalidReferenceError(reference[:200], "no source takes this reference")
+    path = split_reference(reference)[0]
+    if not os.path.lexists(path):
+        return missing_path(reference)
+    reason = "not an OCI layout, a docker archive or a directory"
+    return InvalidReferenceError(reference[:200], reason)
 
 
 def plan(source: ImageSource, wanted: Sequence[Platform], limits: Limits) -> Plan:
@@ -74,9 +94,9 @@ def plan(source: ImageSource, wanted: Sequence[Platform], limits: Limits) -> Pla
 
 
 def _is_wanted(descriptor: Descriptor, wanted: Sequence[Platform]) -> bool:
-    return descriptor.platform is not None and any(
-        platform_matches(descriptor.platform, w) for w in wanted
-    )
+    """Whether an entry may be for one of the platforms; where it names none, its config will tell."""
+    has = descriptor.platform
+    return has is None or any(platform_matches(has, w) for w in wanted)
 
 
 def platform_matches(has: Platform, wanted: Platform) -> bool:

@@ -40,6 +40,10 @@ _SOURCE_ANNOTATION = "dev.scanner.source"
 _WORST = (ScanState.COMPLETE, ScanState.PARTIAL, ScanState.FAILED)
 
 
+class _OtherPlatformError(UnsupportedError):
+    """Only the image's config told that nobody asked for its platform."""
+
+
 def scan(
     reference: str,
     platforms: Sequence[Platform],
@@ -99,8 +103,8 @@ def _images(
         except (NotFoundError, UnsupportedError) as error:
             if one.manifest is not None:
                 raise
-            digest = one.descriptor.digest
-            skipped.append(FileIssue(path=digest, reason=str(error), code=error.code))
+            code = "skipped" if isinstance(error, _OtherPlatformError) else error.code
+            skipped.append(FileIssue(path=one.descriptor.digest, reason=str(error), code=code))
     if not images:
         reasons = "; ".join(issue.reason for issue in skipped) or "it is empty"
         raise UnsupportedError("index", f"no entry could be scanned: {reasons}"[:500])
@@ -162,7 +166,7 @@ def _read_image(
     config = parse_config(source.fetch_config(manifest.config), descriptor.platform)
     if not _fits(config.platform, platforms):
         asked = ", ".join(map(str, platforms))
-        raise UnsupportedError("image", f"it is for {config.platform}, not for {asked}")
+        raise _OtherPlatformError("image", f"it is for {config.platform}, not for {asked}")
     run.enter("extract")
     # The annotation alone proves nothing: any image may carry it, and would switch its checks off.
     has_config = source.cacheable or manifest.annotations.get(_SOURCE_ANNOTATION) != _ROOTFS

@@ -113,6 +113,30 @@ def test_no_reference(reference, context):
         open_source(reference, context)
 
 
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        ("/no/such/path", "no such file or directory"),
+        ("./no-such-path", "no such file or directory"),
+        ("../no/such/path:1", "no such file or directory"),
+        ("/", ""),
+        (".", ""),
+        ("{}/text", "not an OCI layout, a docker archive or a directory"),
+        ("{}/text:1", "not an OCI layout, a docker archive or a directory"),
+        ("{}/text/below", "no such file or directory"),
+    ],
+)
+def test_a_path_is_never_taken_for_an_image_in_a_registry(reference, reason, context, tmp_path):
+    (tmp_path / "text").write_text("text")
+    reference = reference.format(tmp_path)
+    if not reason:
+        open_source(reference, context).close()
+        return
+    with pytest.raises(InvalidReferenceError) as raised:
+        open_source(reference, context)
+    assert (raised.value.text, raised.value.reason) == (reference, reason)
+
+
 @pytest.mark.parametrize("reference", ["oci:{}", "oci-archive:{}", "docker-archive:{}", "dir:{}"])
 def test_forced_kind_of_something_else(reference, context, tmp_path):
     path = tmp_path / "nothing"
@@ -154,6 +178,34 @@ def test_platform_of_a_single_image(scanned):
     assert platforms_of(scanned(AMD64, "linux/amd64")) == ["linux/amd64"]
     with pytest.raises(UnsupportedError, match="for linux/amd64, not for linux/arm64"):
         scanned(AMD64, "linux/arm64")
+
+
+def unnamed(one: Image) -> dict[str, object]:
+    """Return an index entry that does not say which platform it is for."""
+    return {key: value for key, value in one.descriptor().items() if key != "platform"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "want", "other"),
+    [
+        ((), ["linux/amd64", "linux/arm64"], []),
+        (("linux/amd64",), ["linux/amd64"], [ARM64]),
+        (("linux/arm64",), ["linux/arm64"], []),
+    ],
+)
+def test_platform_of_an_entry_that_names_none(wanted, want, other, scanned):
+    served = index_of(AMD64.descriptor(), unnamed(ARM64), held=(AMD64, ARM64))
+    report = scanned(served, *wanted)
+    assert (platforms_of(report), report.state) == (want, ScanState.COMPLETE)
+    reason = "image: it is for linux/arm64, not for linux/amd64"
+    assert report.skipped == tuple(
+        FileIssue(path=one.digest, reason=reason, code="skipped") for one in other
+    )
+
+
+def test_no_entry_is_for_the_platform(scanned):
+    with pytest.raises(UnsupportedError, match="for linux/arm64, not for linux/s390x"):
+        scanned(index_of(unnamed(ARM64), held=(ARM64,)), "linux/s390x")
 
 
 def test_shared_layer_is_read_once(scanned, server):
