@@ -13,12 +13,13 @@ _SHOWN_CHARS = 200
 _EXAMPLES = ("usr/share/doc/", "usr/share/man/")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LineCheck:
     """One setting that should not be.
 
     ``matches`` is given a line without comment and outer white space and returns what is wrong as
-    written, or None.
+    written, or None. It is asked only where one of ``words`` is in the line, in any case: most lines of
+    most files then cost next to nothing.
     """
 
     rule_id: str
@@ -27,6 +28,8 @@ class LineCheck:
     why: str
     remedy: str
     matches: Callable[[str], str | None]
+    words: tuple[str, ...]
+    """In lower case."""
     kind: Kind = Kind.CRYPTO
 
 
@@ -46,18 +49,24 @@ def lenient_text(file: LayerFile) -> str:
 def check_lines(
     file: LayerFile, checks: Iterable[LineCheck], comments: str = "#;"
 ) -> Iterator[Finding]:
-    """Yield a finding for every check and line that match, in order of line.
+    """Yield a finding for every check and line that match, in order of line; the same thing once.
 
     Examples below ``usr/share/doc`` are in force nowhere: they have none.
     """
     if file.path.startswith(_EXAMPLES):
         return
-    wanted = tuple(checks)
-    for number, line in setting_lines(lenient_text(file), comments):
-        for check in wanted:
+    text = lenient_text(file)
+    wanted = _with_word(checks, text.lower())
+    seen: set[tuple[LineCheck, str]] = set()
+    for number, line in setting_lines(text, comments) if wanted else ():
+        for check in _with_word(wanted, line.lower()):
             wrong = check.matches(line)
             if wrong is None:
                 continue
+            identity = " ".join(wrong.split())[:_SHOWN_CHARS].lower()
+            if (check, identity) in seen:
+                continue
+            seen.add((check, identity))
             yield Finding(
                 rule_id=check.rule_id,
                 kind=check.kind,
@@ -68,5 +77,9 @@ def check_lines(
                 path=file.path,
                 line=number,
                 evidence={"setting": wrong[:_SHOWN_CHARS]},
-                identity=" ".join(wrong.split())[:_SHOWN_CHARS].lower(),
+                identity=identity,
             )
+
+
+def _with_word(checks: Iterable[LineCheck], lowered: str) -> list[LineCheck]:
+    return [c for c in checks if any(word in lowered for word in c.words)]

@@ -124,6 +124,7 @@ _LOGIN_DEFS: Final = (
         why="DES and MD5 hashes are guessed at billions of times a second.",
         remedy="Set ENCRYPT_METHOD YESCRYPT (or SHA512) in login.defs.",
         matches=_weak_method,
+        words=("encrypt_method", "md5_crypt_enab"),
     ),
 )
 

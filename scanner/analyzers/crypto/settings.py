@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Final
 
 from scanner.analyzers._lines import LineCheck, check_lines, lenient_text
@@ -89,7 +90,18 @@ def written(expression: str) -> Callable[[str], str | None]:
     return matches
 
 
-def _broken_protocol(matches: Callable[[str], str | None]) -> LineCheck:
+def unverified_server(line: str) -> str | None:
+    """Match a server of HAProxy that is spoken to by TLS without looking at its certificate."""
+    words = line.split()
+    if words[0] not in {"server", "default-server"} or "ssl" not in words:
+        return None
+    for at, pair in enumerate(pairwise(words)):
+        if pair == ("verify", "none"):
+            return " ".join(words[: at + 2])
+    return None
+
+
+def _broken_protocol(matches: Callable[[str], str | None], *words: str) -> LineCheck:
     return LineCheck(
         rule_id="crypto/broken-tls-protocol",
         severity=Severity.HIGH,
@@ -97,10 +109,11 @@ def _broken_protocol(matches: Callable[[str], str | None]) -> LineCheck:
         why="Both are broken (DROWN, POODLE): what they protect can be read.",
         remedy="Allow TLS 1.2 and 1.3 only.",
         matches=matches,
+        words=words,
     )
 
 
-def _old_protocol(matches: Callable[[str], str | None]) -> LineCheck:
+def _old_protocol(matches: Callable[[str], str | None], *words: str) -> LineCheck:
     return LineCheck(
         rule_id="crypto/old-tls-protocol",
         severity=Severity.LOW,
@@ -108,10 +121,11 @@ def _old_protocol(matches: Callable[[str], str | None]) -> LineCheck:
         why="Both are deprecated: they rest on MD5 and SHA-1 and lack authenticated encryption.",
         remedy="Allow TLS 1.2 and 1.3 only.",
         matches=matches,
+        words=words,
     )
 
 
-def _cipher_check(matches: Callable[[str], str | None]) -> LineCheck:
+def _cipher_check(matches: Callable[[str], str | None], *words: str) -> LineCheck:
     return LineCheck(
         rule_id="crypto/weak-tls-cipher",
         severity=Severity.MEDIUM,
@@ -119,10 +133,11 @@ def _cipher_check(matches: Callable[[str], str | None]) -> LineCheck:
         why="RC4, DES, export, anonymous and NULL suites can be read or give no protection at all.",
         remedy="Use the defaults of the library, or a list without them.",
         matches=matches,
+        words=words,
     )
 
 
-def _policy_check(title: str, matches: Callable[[str], str | None]) -> LineCheck:
+def _policy_check(title: str, matches: Callable[[str], str | None], *words: str) -> LineCheck:
     return LineCheck(
         rule_id="crypto/weak-crypto-policy",
         severity=Severity.MEDIUM,
@@ -130,10 +145,11 @@ def _policy_check(title: str, matches: Callable[[str], str | None]) -> LineCheck
         why="Every program that follows the system's setting accepts keys, signatures and protocols that can be broken.",
         remedy="Go back to the default of the distribution.",
         matches=matches,
+        words=words,
     )
 
 
-def _verification_check(matches: Callable[[str], str | None]) -> LineCheck:
+def _verification_check(matches: Callable[[str], str | None], *words: str) -> LineCheck:
     return LineCheck(
         rule_id="crypto/tls-verification-off",
         severity=Severity.MEDIUM,
@@ -141,42 +157,44 @@ def _verification_check(matches: Callable[[str], str | None]) -> LineCheck:
         why="Whoever is on the way can take the server's place and read what is sent.",
         remedy="Verify, and add the missing CA certificate to the trust store.",
         matches=matches,
+        words=words,
     )
 
 
 _OPENSSL: Final = (
-    _broken_protocol(protocols(r"(?:\w+\.)?MinProtocol", broken=True)),
-    _old_protocol(protocols(r"(?:\w+\.)?MinProtocol", broken=False)),
-    _cipher_check(ciphers(r"(?:\w+\.)?CipherString")),
-    _policy_check("The legacy provider of OpenSSL is active", written(r"^legacy\s*=\s*legacy_sect\w*")),
-    _policy_check("OpenSSL signs with a broken hash", written(r"^default_md\s*=\s*(?:md[245]|sha1)\b")),
+    _broken_protocol(protocols(r"(?:\w+\.)?MinProtocol", broken=True), "minprotocol"),
+    _old_protocol(protocols(r"(?:\w+\.)?MinProtocol", broken=False), "minprotocol"),
+    _cipher_check(ciphers(r"(?:\w+\.)?CipherString"), "cipherstring"),
+    _policy_check("The legacy provider of OpenSSL is active", written(r"^legacy\s*=\s*legacy_sect\w*"), "legacy"),
+    _policy_check("OpenSSL signs with a broken hash", written(r"^default_md\s*=\s*(?:md[245]|sha1)\b"), "default_md"),
 )  # fmt: skip
 _NGINX: Final = (
-    _broken_protocol(protocols(r"(?:proxy_|grpc_|uwsgi_)?ssl_protocols", broken=True)),
-    _old_protocol(protocols(r"(?:proxy_|grpc_|uwsgi_)?ssl_protocols", broken=False)),
-    _cipher_check(ciphers(r"(?:proxy_|grpc_|uwsgi_)?ssl_ciphers")),
-)
+    _broken_protocol(protocols(r"(?:proxy_|grpc_|uwsgi_)?ssl_protocols", broken=True), "ssl_protocols"),
+    _old_protocol(protocols(r"(?:proxy_|grpc_|uwsgi_)?ssl_protocols", broken=False), "ssl_protocols"),
+    _cipher_check(ciphers(r"(?:proxy_|grpc_|uwsgi_)?ssl_ciphers"), "ssl_ciphers"),
+)  # fmt: skip
 _APACHE: Final = (
-    _broken_protocol(protocols(r"SSL(?:Proxy)?Protocol", broken=True)),
-    _old_protocol(protocols(r"SSL(?:Proxy)?Protocol", broken=False)),
-    _cipher_check(ciphers(r"SSL(?:Proxy)?CipherSuite(?:\s+SSL)?")),
-    _verification_check(written(r"^SSLProxyVerify\s+none\b")),
-)
+    _broken_protocol(protocols(r"SSL(?:Proxy)?Protocol", broken=True), "sslprotocol", "sslproxyprotocol"),
+    _old_protocol(protocols(r"SSL(?:Proxy)?Protocol", broken=False), "sslprotocol", "sslproxyprotocol"),
+    _cipher_check(ciphers(r"SSL(?:Proxy)?CipherSuite(?:\s+SSL)?"), "ciphersuite"),
+    _verification_check(written(r"^SSLProxyVerify\s+none\b"), "sslproxyverify"),
+)  # fmt: skip
 _HAPROXY: Final = (
-    _broken_protocol(written(r"\bssl-min-ver\s+SSLv3\b|\bforce-sslv3\b")),
-    _old_protocol(written(r"\bssl-min-ver\s+TLSv1\.[01]\b|\bforce-tlsv1[01]\b")),
-    _cipher_check(ciphers(r"ssl-default-(?:bind|server)-ciphers")),
-    _verification_check(written(r"^(?:server|default-server)\s.*\bssl\b.*\bverify\s+none\b")),
+    _broken_protocol(written(r"\bssl-min-ver\s+SSLv3\b|\bforce-sslv3\b"), "sslv3"),
+    _old_protocol(written(r"\bssl-min-ver\s+TLSv1\.[01]\b|\bforce-tlsv1[01]\b"), "tlsv1"),
+    _cipher_check(ciphers(r"ssl-default-(?:bind|server)-ciphers"), "ssl-default-"),
+    _verification_check(unverified_server, "verify"),
 )
 _GNUTLS: Final = (
     _policy_check(
         "GnuTLS is told to use weak algorithms",
         written(r"\b(?:insecure-hash|LEGACY|%COMPAT)\b.*|\+(?:ARCFOUR-128|3DES-CBC|VERS-SSL3\.0|MD5)\b"),
+        "insecure-hash", "legacy", "%compat", "+",
     ),
 )  # fmt: skip
 _POLICY: Final = (
-    _policy_check("The system's crypto policy is LEGACY", written(r"^LEGACY(?:\Z|[:\s])")),
-)
+    _policy_check("The system's crypto policy is LEGACY", written(r"^LEGACY(?:\Z|[:\s])"), "legacy"),
+)  # fmt: skip
 
 
 def _checks(lines: tuple[LineCheck, ...]) -> Callable[[LayerFile], Iterator[Output]]:

@@ -45,7 +45,7 @@ def setting(keyword: str, *values: str) -> Callable[[str], str | None]:
     """Return a matcher for ``keyword value`` (or ``keyword=value``), in any case."""
 
     def matches(line: str) -> str | None:
-        words = [w for w in _WORD.split(line) if w]
+        words = [w for w in _WORD.split(line, maxsplit=3) if w]
         is_ours = len(words) > 1 and words[0].lower() == keyword.lower()
         wrong = is_ours and words[1].strip("\"'").lower() in values
         return " ".join(words[:2]) if wrong else None
@@ -60,6 +60,7 @@ _WEAK: Final = LineCheck(
     why="What these ciphers, MACs, key exchanges or keys protect can be read or forged with known methods.",
     remedy="Remove the algorithms from the list; the defaults of OpenSSH leave them out.",
     matches=weak_algorithms,
+    words=("ciphers", "macs", "algorithms", "keytypes"),
 )
 _PROTOCOL: Final = LineCheck(
     rule_id="crypto/ssh-protocol-1",
@@ -68,6 +69,7 @@ _PROTOCOL: Final = LineCheck(
     why="Protocol 1 is broken: sessions can be read and changed on the way.",
     remedy="Remove the Protocol line, or set Protocol 2.",
     matches=setting("Protocol", "1", "1,2", "2,1"),
+    words=("protocol",),
 )
 _SERVER: Final = (
     _WEAK,
@@ -80,6 +82,7 @@ _SERVER: Final = (
         why="One guessed password is the whole container.",
         remedy="Set PermitRootLogin no, or leave the SSH server out of the image.",
         matches=setting("PermitRootLogin", "yes"),
+        words=("permitrootlogin",),
     ),
     LineCheck(
         rule_id="privilege/ssh-password-login",
@@ -89,6 +92,7 @@ _SERVER: Final = (
         why="Passwords can be guessed over the network; keys cannot.",
         remedy="Set PasswordAuthentication no.",
         matches=setting("PasswordAuthentication", "yes"),
+        words=("passwordauthentication",),
     ),
     LineCheck(
         rule_id="privilege/ssh-empty-password",
@@ -98,6 +102,7 @@ _SERVER: Final = (
         why="Any account without a password is open to the network.",
         remedy="Set PermitEmptyPasswords no.",
         matches=setting("PermitEmptyPasswords", "yes"),
+        words=("permitemptypasswords",),
     ),
 )
 _CLIENT: Final = (
@@ -110,6 +115,7 @@ _CLIENT: Final = (
         why="Whoever is on the way can take the server's place and read what is sent.",
         remedy="Put the host keys into known_hosts and remove StrictHostKeyChecking no.",
         matches=setting("StrictHostKeyChecking", "no", "off"),
+        words=("stricthostkeychecking",),
     ),
 )
 
