@@ -90,8 +90,8 @@ class ScanRecord(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     stage: str
     progress: dict[str, Any]
-    """As the worker told it last. Of a scan that was finished: ``stage_seconds`` as in its report, and over its
-    images ``compressed_bytes``, ``layers_count`` and ``cached_layers_count``."""
+    """As the worker told it last. Of a scan that was finished what it took: ``stage_seconds`` as in its report,
+    ``read_bytes`` (compressed), and its images' ``layers_count``, ``cached_layers_count`` of them from the store."""
     error_code: str
     error: str
     created_at: datetime

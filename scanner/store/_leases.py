@@ -196,11 +196,23 @@ def end_with(connection: Connection, lease: Lease, report: ScanReport) -> None:
         connection,
         lease.scan.id,
         JobState(report.state.value),
+        progress=msgspec.json.encode(_cost(report)).decode(),
         digest=clean(report.digest, 160),
         fingerprint=report.fingerprint,
         error_code=clean(code, 64),
         error=clean(error, _ERROR_CHARS),
     )
+
+
+def _cost(report: ScanReport) -> dict[str, Any]:
+    """Return what a scan took, as ``ScanRecord.progress`` says."""
+    layers = [layer for image in report.images for layer in image.layers if not layer.error]
+    return {
+        "stage_seconds": report.stage_seconds,
+        "read_bytes": sum(layer.compressed_bytes for layer in layers if not layer.cached),
+        "layers_count": len(layers),
+        "cached_layers_count": sum(layer.cached for layer in layers),
+    }
 
 
 def _due(connection: Connection, rules: LeaseRules, now: int) -> tuple[ColumnElement[bool], ...]:

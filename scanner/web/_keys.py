@@ -9,6 +9,7 @@ from aiohttp import web
 from scanner.ports import Delivery, Enqueued, ScanRequest
 from scanner.web._auth import TokenCheck
 from scanner.web._batch import Batch
+from scanner.web._finished import FinishedScans
 from scanner.web._route import Route
 from scanner.web._watch import ScanWatch
 
@@ -17,3 +18,4 @@ ROUTES: Final = web.AppKey("routes", tuple[Route[Any, Any], ...])
 REQUESTS: Final = web.AppKey("requests", Batch[ScanRequest, Enqueued])
 DELIVERIES: Final = web.AppKey("deliveries", Batch[Delivery, bool])
 WATCH: Final = web.AppKey("watch", ScanWatch)
+FINISHED: Final = web.AppKey("finished", FinishedScans)

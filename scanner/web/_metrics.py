@@ -16,6 +16,7 @@ MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _LATENCY_BUCKETS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 )  # fmt: skip
+_SCAN_BUCKETS: Final = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 
 
 class Metrics:
@@ -50,6 +51,31 @@ class Metrics:
         )
         self.streams = Gauge(
             "scanner_event_streams", "Clients following a scan.", registry=self.registry
+        )
+        self.scan_seconds = Histogram(
+            "scanner_scan_stage_seconds",
+            "Time of a finished scan in each of its stages.",
+            ("stage",),
+            buckets=_SCAN_BUCKETS,
+            registry=self.registry,
+        )
+        self.scan_waits = Histogram(
+            "scanner_scan_total_seconds",
+            "Time from the request for a scan to its end, by how it ended.",
+            ("state",),
+            buckets=_SCAN_BUCKETS,
+            registry=self.registry,
+        )
+        self.scan_bytes = Counter(
+            "scanner_scan_read_bytes",
+            "Compressed bytes of layers that finished scans read.",
+            registry=self.registry,
+        )
+        self.scan_layers = Counter(
+            "scanner_scan_layers",
+            "Layers of finished scans, by whether the store knew them (hit) or they were read (miss).",
+            ("cache",),
+            registry=self.registry,
         )
         self.scans = Gauge("scanner_scans", "Scans by state.", ("state",), registry=self.registry)
         self.queue_age = Gauge(

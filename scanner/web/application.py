@@ -19,7 +19,8 @@ from scanner.web import routes
 from scanner.web._auth import TokenCheck
 from scanner.web._batch import Batch
 from scanner.web._context import WebContext
-from scanner.web._keys import DELIVERIES, REQUESTS, ROUTES, TOKEN_CHECK, WATCH
+from scanner.web._finished import FinishedScans
+from scanner.web._keys import DELIVERIES, FINISHED, REQUESTS, ROUTES, TOKEN_CHECK, WATCH
 from scanner.web._problems import response_of
 from scanner.web._request import body_of, parameters_of
 from scanner.web._route import Call, Route
@@ -48,6 +49,7 @@ def build_application(context: WebContext) -> web.Application:
     application[ROUTES] = all_routes()
     application[REQUESTS] = requests = Batch(_enqueue_with(context))
     application[DELIVERIES] = deliveries = Batch(context.store.record_deliveries)
+    application[FINISHED] = FinishedScans(context.store, context.metrics)
     application[WATCH] = watch = ScanWatch(context.store)
     for route in all_routes():
         resource = application.router.add_resource(route.routing_path)

@@ -241,3 +241,23 @@ def test_finished_by_a_worker(tmp_path):
 
     told = run(tmp_path, use)
     assert (told["state"], told["is_over"], told["fingerprint"]) == ("failed", True, FINGERPRINT)
+
+
+def test_finished_scans_are_measured_once(tmp_path):
+    async def use(service):
+        for digest in (INDEX, CLEAN):
+            await service.scan_sample(digest=digest)
+            for _ in range(2):
+                text = (await service.get("/metrics")).body.decode()
+        return text.splitlines()
+
+    lines = run(tmp_path, use)
+    for line in (
+        'scanner_scan_stage_seconds_sum{stage="extract"} 2.0',
+        'scanner_scan_stage_seconds_count{stage="merge"} 2.0',
+        'scanner_scan_total_seconds_count{state="failed"} 2.0',
+        'scanner_scan_layers_total{cache="hit"} 2.0',
+        'scanner_scan_layers_total{cache="miss"} 2.0',
+        'scanner_scans{state="queued"} 0.0',
+    ):
+        assert line in lines

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from scanner.web import _metrics
+from scanner.web._keys import FINISHED
 from scanner.web._keys import ROUTES as ALL_ROUTES
 from scanner.web._openapi import document
 from scanner.web._problems import RequestError
@@ -44,6 +45,7 @@ async def _ready(call: Call[NoParameters, None]) -> web.StreamResponse:
 async def _metrics_text(call: Call[NoParameters, None]) -> web.StreamResponse:
     """Return the measures of this process and of the queue, for Prometheus."""
     state = await call.context.store.queue_counts()
+    await call.request.app[FINISHED].measure()
     call.context.metrics.set_scans(state.counts, state.age_seconds)
     return web.Response(
         body=call.context.metrics.text(), headers={"Content-Type": _metrics.MEDIA_TYPE}
