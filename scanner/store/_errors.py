@@ -88,6 +88,8 @@ def store_errors(where: str) -> Iterator[None]:
         raise store_error(where, "locked: every connection is in use") from error
     except SQLAlchemyError as error:
         raise store_error(where, type(error).__name__) from error
+    except UnicodeEncodeError as error:
+        raise store_error(where, "a text holds half a surrogate pair") from error
     except OSError as error:
         hint = "check that its directory exists, is yours and has space left"
         raise store_error(where, error.strerror or type(error).__name__, hint) from error

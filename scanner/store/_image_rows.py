@@ -164,20 +164,7 @@ def _envelope(report: ScanReport, **changes: Any) -> str:
 
 def _json(value: object) -> str:
     """Return JSON in one line; it has no NUL, whatever the value's texts have."""
-    try:
-        return msgspec.json.encode(value).decode()
-    except UnicodeEncodeError:  # half a surrogate pair somewhere
-        return msgspec.json.encode(_cleaned(msgspec.to_builtins(value))).decode()
-
-
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, list | tuple):
-        return [_cleaned(item) for item in value]
-    if isinstance(value, dict):
-        return {clean(str(name)): _cleaned(item) for name, item in value.items()}
-    return value
+    return msgspec.json.encode(value).decode()
 
 
 def _counted(coverage: Coverage) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Engine, event, select, update
 from support.sample_report import sample_report
 
 from scanner.model import ScanReport
@@ -83,7 +83,7 @@ def work(where: str, log: str) -> None:
     queue = open_queue(where, lease_seconds=1.0, registry_parallel=100, attempts_count=20)
     name = f"worker-{os.getpid()}"
     idle = 0
-    while idle < 15:
+    while idle < 9:
         lease = queue.lease(name)
         if lease is None:
             idle += 1
@@ -105,5 +105,18 @@ def hold(where: str) -> None:
     time.sleep(600)
 
 
+def stall(where: str) -> None:
+    """Store a report, and never commit it."""
+    queue = open_queue(where)
+    lease = queue.lease("staller")
+
+    @event.listens_for(Engine, "commit")
+    def stop(_connection: Connection) -> None:
+        print("written", flush=True)  # noqa: T201
+        time.sleep(600)
+
+    queue.finish(lease, report_of(lease.scan.digest))
+
+
 if __name__ == "__main__":
-    {"work": work, "hold": hold}[sys.argv[1]](*sys.argv[2:])
+    {"work": work, "hold": hold, "stall": stall}[sys.argv[1]](*sys.argv[2:])
