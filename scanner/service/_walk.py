@@ -15,7 +15,9 @@ from scanner.model import parse_reference
 
 T = TypeVar("T")
 
-_TRIES_COUNT: Final = 5
+_TRIES_COUNT: Final = 4
+_FAILURES_COUNT: Final = 3
+"""Requests that failed for good, one after another, until the registry is taken to be down."""
 _LONGEST_WAIT_SECONDS: Final = 3_600.0
 """What a registry may ask for before the next request."""
 _PAGES_COUNT: Final = 10_000
@@ -87,6 +89,7 @@ class Walk:
         self._interval_seconds = 1.0 / per_second
         self._first_wait_seconds = first_wait_seconds
         self._next_at = 0.0
+        self._failures_count = 0
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="walk")
 
     async def repositories(self) -> AsyncIterator[str]:
@@ -128,24 +131,34 @@ class Walk:
         _LOG.warning("a registry's pages do not end", extra={"names_count": len(seen)})
 
     async def _ask(self, call: Callable[[], T]) -> T:
-        loop = asyncio.get_running_loop()
+        """Return what ``call`` returns, tried again; of a registry that is down, once, to end soon."""
+        is_down = self._failures_count >= _FAILURES_COUNT
         wait_seconds = self._first_wait_seconds
-        for tries_left in reversed(range(_TRIES_COUNT)):
-            await asyncio.sleep(self._next_at - loop.time())
-            self._next_at = loop.time() + self._interval_seconds
+        for tries_left in reversed(range(1 if is_down else _TRIES_COUNT)):
             try:
-                return await loop.run_in_executor(self._threads, call)
+                answer = await self._ask_once(call)
             except UpstreamError as error:
                 if not error.retryable or not tries_left:
+                    self._failures_count += error.retryable
                     raise
-                pause_seconds = min(max(error.after_seconds, wait_seconds), _LONGEST_WAIT_SECONDS)
-                _LOG.info(
-                    "a registry asks for patience",
-                    extra={"registry": error.host, "wait_seconds": pause_seconds},
-                )
-            self._next_at = loop.time() + pause_seconds
+                self._pause(error, wait_seconds)
+            else:
+                self._failures_count = 0
+                return answer
             wait_seconds *= 4
         raise AssertionError("unreachable: the last try raises")
+
+    async def _ask_once(self, call: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._next_at - loop.time())
+        self._next_at = loop.time() + self._interval_seconds
+        return await loop.run_in_executor(self._threads, call)
+
+    def _pause(self, error: UpstreamError, wait_seconds: float) -> None:
+        seconds = min(max(error.after_seconds, wait_seconds), _LONGEST_WAIT_SECONDS)
+        shown = {"registry": error.host, "wait_seconds": seconds}
+        _LOG.info("waiting for a registry", extra=shown)
+        self._next_at = asyncio.get_running_loop().time() + seconds
 
 
 @asynccontextmanager

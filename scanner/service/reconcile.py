@@ -28,6 +28,8 @@ class ReconcileOptions:
     """Between the end of one round and the begin of the next."""
     per_second: float = 5.0
     """Requests to one registry."""
+    first_wait_seconds: float = 1.0
+    """Before a request that failed is sent again; longer each time."""
 
 
 async def run_reconcile(
@@ -44,17 +46,26 @@ async def run_reconcile(
     while targets:
         for target in targets:
             if is_allowed(target.registry):
-                await _reconcile(store, open_names, target, fingerprint, chosen.per_second)
+                await _reconcile(store, open_names, target, fingerprint, chosen)
             else:
                 _LOG.warning("not reconciled: not allowed", extra={"target": str(target)})
         await asyncio.sleep(chosen.every_seconds)
 
 
 async def _reconcile(
-    store: ServiceStore, open_names: OpenNames, target: Target, fingerprint: str, per_second: float
+    store: ServiceStore,
+    open_names: OpenNames,
+    target: Target,
+    fingerprint: str,
+    options: ReconcileOptions,
 ) -> None:
     try:
-        async with walking(open_names, target.registry, per_second=per_second) as walk:
+        async with walking(
+            open_names,
+            target.registry,
+            per_second=options.per_second,
+            first_wait_seconds=options.first_wait_seconds,
+        ) as walk:
             counts = await reconcile(store, walk, target, fingerprint)
     except ScannerError as error:
         _LOG.warning("not reconciled", extra={"target": str(target), "code": error.code})

@@ -159,6 +159,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.end_headers()
+        if self.command == "HEAD":
+            return
         body = reply.body if reply.cut_after is None else reply.body[: reply.cut_after]
         if chunked and body:
             body = b"%x\r\n%b\r\n" % (len(body), body)
