@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
-from scanner.model import Finding, Package
+from scanner.model import Finding, Kind, Package
 
 _T = TypeVar("_T")
 
@@ -47,3 +47,26 @@ def distinct_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     is the build step that brought it in.
     """
     return _distinct(findings, _finding_key, lambda f: f.deleted_later)
+
+
+def without_compiled(findings: Sequence[Finding]) -> list[Finding]:
+    """Leave out secrets of compiled Python whose source, beside it, has the same one and is as visible.
+
+    Source: https://peps.python.org/pep-3147/
+    """
+    told = {
+        (f.rule_id, f.identity, f.path, f.deleted_later)
+        for f in findings
+        if f.kind is Kind.SECRET and f.path.endswith(".py")
+    }
+    return [f for f in findings if not (told and _is_told_by_source(f, told))]
+
+
+def _is_told_by_source(finding: Finding, told: set[tuple[str, str, str, bool]]) -> bool:
+    if not finding.path.endswith(".pyc") or not finding.identity:
+        return False
+    directory, _, name = finding.path.removesuffix(".pyc").rpartition("/")
+    above = directory.removesuffix("__pycache__").rstrip("/")
+    source = f"{above}/{name.partition('.')[0]}.py".lstrip("/")
+    hidden = {False, finding.deleted_later}
+    return any((finding.rule_id, finding.identity, source, one) in told for one in hidden)

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from scanner.errors import MalformedFileError
-from scanner.layers._identity import distinct_findings, distinct_packages
+from scanner.layers._identity import distinct_findings, distinct_packages, without_compiled
 from scanner.layers._owners import finish, owners_of
 from scanner.layers._tree import Applied, MergedTree, Node
 from scanner.model import (
@@ -70,6 +70,8 @@ class MergedImage:
     owned: tuple[OwnedFiles, ...]
     issues: tuple[FileIssue, ...]
     limits: tuple[LimitHit, ...]
+    layer_of: dict[str, tuple[str, int]]
+    """Digest and index of the layer that holds each visible file with a package or kept bytes, by canonical path."""
     _layers: tuple[MergeLayer, ...]
     _tree: MergedTree
     _kept_by_place: dict[tuple[str, str], Kept] = field(default_factory=dict)
@@ -215,12 +217,17 @@ def merge(layers: Sequence[MergeLayer], config: ImageConfig) -> MergedImage:
         tree, applied = _apply(layers, tree.missing)
     names = tree.names_of({node for one in applied for _, node in one.nodes.values()})
     pairs = [(layer, _Places(one, names)) for layer, one in zip(layers, applied, strict=True)]
-    kept = [one for layer, places in pairs for one in places.visible(layer.report.kept)]
+    kept = [(layer, *one) for layer, places in pairs for one in places.visible(layer.report.kept)]
+    packages = distinct_packages(p for pair in pairs for p in _packages(*pair))
+    layer_of = {p.path: (p.layer, p.layer_index) for p in packages if p.layer_index is not None}
+    layer_of |= {path: (layer.digest, layer.index) for layer, _, paths in kept for path in paths}
     return MergedImage(
         config=config,
-        packages=distinct_packages(p for pair in pairs for p in _packages(*pair)),
-        findings=distinct_findings(f for pair in pairs for f in _findings(*pair)),
-        kept_files=tuple(_replace(item, path=paths[0]) for item, paths in kept),
+        packages=packages,
+        findings=distinct_findings(
+            without_compiled(tuple(f for pair in pairs for f in _findings(*pair)))
+        ),
+        kept_files=tuple(_replace(item, path=paths[0]) for _, item, paths in kept),
         owned=tuple(
             _replace(item, path=paths[0])
             for layer, places in pairs
@@ -232,9 +239,10 @@ def merge(layers: Sequence[MergeLayer], config: ImageConfig) -> MergedImage:
             for layer in layers
             for hit in layer.report.limits
         ),
+        layer_of=layer_of,
         _layers=tuple(layers),
         _tree=tree,
         _kept_by_place={
-            (item.key, path): _replace(item, path=path) for item, paths in kept for path in paths
+            (item.key, path): _replace(item, path=path) for _, item, paths in kept for path in paths
         },
     )

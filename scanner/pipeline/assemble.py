@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -28,8 +29,10 @@ from scanner.model import (
 from scanner.model.finding import fingerprint_of
 from scanner.pipeline.context import ScanContext
 from scanner.pipeline.extract import ExtractedLayer
-from scanner.pipeline.texts import config_texts, redacted
+from scanner.pipeline.texts import config_texts, hidden_labels, label_keys, redacted
 from scanner.ports import FileAnalyzer, ImageAnalyzer, Output
+
+Item = TypeVar("Item", Package, Finding)
 
 _CONFIG_ANALYZERS = "config/"
 _KEY_RULES = frozenset({"crypto/weak-private-key", "crypto/private-key-in-image"})
@@ -56,13 +59,17 @@ def assemble(
         [MergeLayer(one.job.index, one.report.digest, "", one.report) for one in layers], config
     )
     outputs = _image_outputs(merged, context, has_config=has_config)
+    hidden: dict[str, str] = {}
+    if has_config:
+        of_config, hidden = _config_outputs(config, context)
+        outputs += of_config
     distribution = next((o for o in outputs if isinstance(o, Distribution)), None)
-    findings = (*merged.findings, *(o for o in outputs if isinstance(o, Finding)))
-    shown = redacted(config, findings)
+    placed = (_placed(o, merged.layer_of) for o in outputs if isinstance(o, Finding))
+    findings = (*merged.findings, *placed)
+    shown = redacted(config, findings, hidden)
     steps = build_steps(shown, len(layers))
     issues = [o for o in outputs if isinstance(o, FileIssue)]
-    places = _kept_places(layers)
-    added = [_placed(o, places) for o in outputs if isinstance(o, Package)]
+    added = [_placed(o, merged.layer_of) for o in outputs if isinstance(o, Package)]
     owned = (*merged.owned, *(o for o in outputs if isinstance(o, OwnedFiles)))
     packages = finish((*merged.packages, *added), owned, distribution)
     coverage = _coverage(
@@ -105,9 +112,19 @@ def _image_outputs(merged: MergedImage, context: ScanContext, *, has_config: boo
         except Exception as error:  # noqa: BLE001 - a defect of ours; its message may quote a file
             reason = f"analyzer failed: {type(error).__name__}"
             outputs.append(_issue(analyzer.name, "", reason, "analyzer-failed"))
-    if has_config:
-        outputs += context.layer_scanner.scan_texts(config_texts(merged.config))
     return outputs
+
+
+def _config_outputs(
+    config: ImageConfig, context: ScanContext
+) -> tuple[list[Output], dict[str, str]]:
+    """Return what is in the texts of a config, and what to show for the label keys that hold a secret."""
+    scan = context.layer_scanner.scan_texts
+    of_keys = [o for o in scan(label_keys(config)) if isinstance(o, Finding)]
+    hidden = hidden_labels(config, of_keys)
+    outputs = scan(config_texts(config, hidden))
+    told = {fingerprint_of(o) for o in outputs if isinstance(o, Finding)}
+    return [*outputs, *(o for o in of_keys if fingerprint_of(o) not in told)], hidden
 
 
 def _issue(analyzer: str, path: str, reason: str, code: str) -> FileIssue:
@@ -145,18 +162,12 @@ def _finished(finding: Finding, steps: Sequence[str]) -> Finding:
     return msgspec.structs.replace(finding, build_step=step, fingerprint=fingerprint)
 
 
-def _kept_places(layers: Sequence[ExtractedLayer]) -> dict[str, tuple[str, int]]:
-    """Return the newest layer of each kept file: packages that image analyzers read from it lie there."""
-    return {
-        kept.path: (one.report.digest, one.job.index) for one in layers for kept in one.report.kept
-    }
-
-
-def _placed(package: Package, places: dict[str, tuple[str, int]]) -> Package:
-    if package.layer or package.path not in places:
-        return package
-    digest, index = places[package.path]
-    return msgspec.structs.replace(package, layer=digest, layer_index=index)
+def _placed(item: Item, layer_of: Mapping[str, tuple[str, int]]) -> Item:
+    """Return what an image analyzer yielded with the layer of its file, if it is about one."""
+    if item.layer or item.path not in layer_of:
+        return item
+    digest, index = layer_of[item.path]
+    return msgspec.structs.replace(item, layer=digest, layer_index=index)
 
 
 def _unread_links(merged: MergedImage, context: ScanContext) -> Iterable[FileIssue]:

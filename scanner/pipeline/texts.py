@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -11,18 +11,42 @@ import msgspec
 from scanner.model import Finding, HistoryEntry, ImageConfig, Kind
 
 _HIDDEN: Final = "…"
+_LABELS: Final = "config:Labels/"
+_NOTHING: Final[Mapping[str, str]] = {}
 _BUILD_ARGUMENTS: Final = re.compile(r"((?:RUN )?\|(\d{1,6}))(.*?)(?= /\S*sh -|\Z)", re.DOTALL)
 """What Docker and BuildKit put before a step: how many arguments, then each as it is, spaces and all."""
 _DECLARATION: Final = re.compile(r"((?:/bin/sh -c #\(nop\)\s+)?(ENV|ARG)\s+)(.*)", re.DOTALL)
 _NAME: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*)=")
 
 
-def config_texts(config: ImageConfig) -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of each text: ``config:Env/NAME`` holds ``NAME=value``."""
+def label_keys(config: ImageConfig) -> Iterator[tuple[str, bytes]]:
+    """Yield the key of each label alone, under a path that does not tell it."""
+    for number, key in enumerate(config.labels):
+        yield f"{_LABELS}{_HIDDEN}{number}", _encoded(key)
+
+
+def hidden_labels(config: ImageConfig, findings: Iterable[Finding]) -> dict[str, str]:
+    """Return what is shown in place of each key of a label in which ``findings`` saw a secret."""
+    marked = {f.path for f in findings if f.kind is Kind.SECRET}
+    paths = (path for path, _ in label_keys(config))
+    return {
+        key: path.removeprefix(_LABELS)
+        for key, path in zip(config.labels, paths, strict=True)
+        if path in marked
+    }
+
+
+def config_texts(
+    config: ImageConfig, hidden: Mapping[str, str] = _NOTHING
+) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of each text: ``config:Env/NAME`` holds ``NAME=value``.
+
+    ``hidden`` is what :func:`hidden_labels` returned.
+    """
     for variable in config.env:
         yield f"config:Env/{_variable_name(variable)}", _encoded(variable)
     for key, value in config.labels.items():
-        yield f"config:Labels/{key}", _encoded(f"{key}={value}")
+        yield f"{_LABELS}{hidden.get(key, key)}", _encoded(f"{key}={value}")
     for number, entry in enumerate(config.history):
         yield (
             f"config:History/{number}",
@@ -50,8 +74,10 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def redacted(config: ImageConfig, findings: Iterable[Finding]) -> ImageConfig:
-    """Return the config as reports may show it.
+def redacted(
+    config: ImageConfig, findings: Iterable[Finding], hidden: Mapping[str, str] = _NOTHING
+) -> ImageConfig:
+    """Return the config as reports may show it; ``hidden`` is what :func:`hidden_labels` returned.
 
     Values of variables and build arguments are never shown; any other text with a secret in it is hidden whole.
     """
@@ -69,7 +95,8 @@ def redacted(config: ImageConfig, findings: Iterable[Finding]) -> ImageConfig:
         config,
         env=tuple(f"{_variable_name(v)}={_HIDDEN}" for v in config.env),
         labels={
-            k: _HIDDEN if f"config:Labels/{k}" in marked else v for k, v in config.labels.items()
+            key: _HIDDEN if _LABELS + key in marked else value
+            for key, value in ((hidden.get(k, k), v) for k, v in config.labels.items())
         },
         history=tuple(
             _redacted_step(h, names, hidden=f"config:History/{n}" in marked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from support.image_builder import (
     Entry,
@@ -152,6 +153,64 @@ def test_history_that_does_not_fit_names_no_step(count, scanned):
     history = [{"created_by": f"step {n}"} for n in range(count)]
     report = scanned(BASE, layer(Entry("app/t")), history=history)
     assert [x.build_step for x in report.layers] == ["", ""]
+
+
+def test_what_the_whole_image_tells_names_the_layer_of_its_file(scanned):
+    report = scanned(BASE, layer(dpkg_status("base", "sudo")), layer(Entry("x")))
+    places = {f.path: f.layer_index for f in report.findings if not f.path.startswith("config:")}
+    assert places["var/lib/dpkg/status"] == 1
+    assert {f.layer_index for f in report.findings if f.path.startswith("config:")} == {None}
+    (summary,) = (x for x in report.layers if x.index == 1)
+    assert {f.layer for f in report.findings if f.layer_index == 1} == {summary.digest}
+
+
+def compiled(name: str) -> bytes:
+    """Return bytes like those of a compiled module that holds a token."""
+    return b"\xa7\r\r\n" + name.encode() + b"\0\xda" + TOKEN.encode() + b"\0\xe9"
+
+
+@pytest.mark.parametrize(
+    ("entries", "want"),
+    [
+        pytest.param(
+            ["app/a.py", "app/__pycache__/a.cpython-311.pyc", "app/a.pyc"],
+            {"app/a.py"},
+            id="beside",
+        ),
+        pytest.param(["a.py", "__pycache__/a.cpython-311.opt-1.pyc"], {"a.py"}, id="root"),
+        pytest.param(["app/b.pyc"], {"app/b.pyc"}, id="without_source"),
+        pytest.param(
+            ["app/a.py", "lib/__pycache__/a.cpython-311.pyc"],
+            {"app/a.py", "lib/__pycache__/a.cpython-311.pyc"},
+            id="of_another_directory",
+        ),
+        pytest.param(
+            ["app/a.py", "app/__pycache__/b.cpython-311.pyc"],
+            {"app/a.py", "app/__pycache__/b.cpython-311.pyc"},
+            id="of_another_module",
+        ),
+    ],
+)
+def test_compiled_python_does_not_repeat_its_source(entries, want, scanned):
+    contents = {p: compiled(p) if p.endswith("c") else f"t = '{TOKEN}'\n".encode() for p in entries}
+    report = scanned(layer(OS_RELEASE, *(Entry(p, c) for p, c in contents.items())))
+    assert set(paths_of(report, "secret/github-token")) == want
+
+
+def test_compiled_python_whose_source_is_deleted_is_told(scanned):
+    path = "app/__pycache__/a.cpython-311.pyc"
+    first = layer(OS_RELEASE, Entry("app/a.py", TOKEN.encode()), Entry(path, compiled("a")))
+    report = scanned(first, layer(Entry("app/.wh.a.py")))
+    assert paths_of(report, "secret/github-token") == {"app/a.py": True, path: False}
+
+
+def test_a_secret_in_the_key_of_a_label_is_shown_nowhere(scanned):
+    labels = {"fine": "1", f"key-{TOKEN}": "2", f"other {TOKEN} too": TOKEN, "last": "3"}
+    report = scanned(BASE, config={"Labels": labels})
+    assert report.config.labels == {"fine": "1", "…1": "…", "…2": "…", "last": "3"}
+    found = {p for p in paths_of(report, "secret/github-token") if p.startswith("config:")}
+    assert found == {"config:Labels/…1", "config:Labels/…2"}
+    assert TOKEN.encode() not in msgspec.json.encode(report)
 
 
 def test_fingerprints_survive_other_layers(scanned):
