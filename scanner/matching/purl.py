@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from scanner.errors import InvalidReferenceError
 
 _TYPE: Final = re.compile(r"[a-z][a-z0-9.+-]{0,63}\Z")
-_LENGTH: Final = 2_048
+_LENGTH: Final = 1_024
 _LOWER: Final = frozenset(
     {"deb", "apk", "pypi", "golang", "composer", "hex", "github", "bitbucket"}
 )

@@ -22,7 +22,7 @@ DigestText = Annotated[
     ),
 ]
 After = Annotated[
-    str, msgspec.Meta(max_length=1_024, description="Where to go on: ``next`` of the page before")
+    str, msgspec.Meta(max_length=512, description="Where to go on: ``next`` of the page before")
 ]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=1_000, description="Most items of the page")]
 MaxAge = Annotated[

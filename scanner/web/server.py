@@ -20,6 +20,7 @@ from scanner.web._workers import Workers
 from scanner.web.application import build_application
 
 _HIGHEST_PORT: Final = 65_535
+_LINE_BYTES: Final = 65_536
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -52,6 +53,17 @@ def parse_listen(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def runner_of(application: web.Application, *, drain_seconds: float) -> web.AppRunner:
+    """Return what runs the application; nothing is opened before its ``setup``."""
+    return web.AppRunner(
+        application,
+        access_log=None,
+        shutdown_timeout=drain_seconds,
+        # Longer than any parameter may be, so that we can say which one is too long.
+        max_line_size=_LINE_BYTES,
+    )
+
+
 async def serve(
     context: WebContext,
     options: ServerOptions,
@@ -70,9 +82,7 @@ async def serve(
     tls = None
     if options.certificate is not None and options.key is not None:
         tls = tls_context(options.certificate, options.key)
-    runner = web.AppRunner(
-        build_application(context), access_log=None, shutdown_timeout=options.drain_seconds
-    )
+    runner = runner_of(build_application(context), drain_seconds=options.drain_seconds)
     await runner.setup()
     workers = Workers(options.worker_command, options.workers_count, context.metrics)
     async with contextlib.AsyncExitStack() as stack:

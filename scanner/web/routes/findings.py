@@ -20,8 +20,8 @@ _NeededRuleId = Annotated[
 ]
 _Kinds = Annotated[tuple[Kind, ...], msgspec.Meta(max_length=16)]
 _Severities = Annotated[tuple[Severity, ...], msgspec.Meta(max_length=16)]
-_Purl = Annotated[str, msgspec.Meta(max_length=2_048, description="purl of a package, whole")]
-_Path = Annotated[str, msgspec.Meta(max_length=4_096, description="What the path begins with")]
+_Purl = Annotated[str, msgspec.Meta(max_length=1_024, description="purl of a package, whole")]
+_Path = Annotated[str, msgspec.Meta(max_length=1_024, description="What the path begins with")]
 
 
 class FindingsOfImage(PageOfImage, frozen=True, kw_only=True):

@@ -20,14 +20,14 @@ _Purl = Annotated[
     str,
     msgspec.Meta(
         min_length=1,
-        max_length=2_048,
+        max_length=1_024,
         description="``pkg:type/namespace/name[@version]``; qualifiers do not count",
     ),
 ]
 _Version = Annotated[
     str,
     msgspec.Meta(
-        max_length=1_024,
+        max_length=512,
         description="A version, or comparisons that all must hold: ``<2.17``, ``>=1,<2``",
     ),
 ]

@@ -20,6 +20,7 @@ from scanner.web._context import WebContext, WebhookEndpoint
 from scanner.web._keys import DELIVERIES, REQUESTS
 from scanner.web._problems import MEDIA_TYPE, Problem
 from scanner.web.application import build_application
+from scanner.web.server import runner_of
 
 FINGERPRINT = "0123456789abcdef"
 INDEX, MAIN, CLEAN, FAILED = (f"sha256:{n * 64}" for n in "0135")
@@ -61,7 +62,7 @@ def context_of(*endpoints, store=None, **more):
 async def serving(context, application=None):
     """Yield a client whose paths are the application's."""
     application = application or build_application(context)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=2)
+    runner = runner_of(application, drain_seconds=2)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
