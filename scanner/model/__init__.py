@@ -22,9 +22,12 @@ from scanner.model.report import (
     ScanReport,
     ScanState,
 )
+from scanner.model.verdict import Decision, Reason, Verdict, Waived
+from scanner.model.vulnerability import VulnerabilityFacts, vulnerability_facts
 
 __all__ = [
     "Coverage",
+    "Decision",
     "Descriptor",
     "DiffID",
     "Digest",
@@ -45,14 +48,19 @@ __all__ = [
     "OwnedFiles",
     "Package",
     "Platform",
+    "Reason",
     "Reference",
     "ScanReport",
     "ScanState",
     "Severity",
+    "Verdict",
+    "VulnerabilityFacts",
+    "Waived",
     "digest_of",
     "normalise_platform",
     "parse_diff_id",
     "parse_digest",
     "parse_platform",
     "parse_reference",
+    "vulnerability_facts",
 ]
