@@ -52,8 +52,8 @@ class OidcKeys:
             return self._keys
         async with self._lock:
             if not self._is_enough(anew=anew):
-                self._fetched_at = time.monotonic()
                 await self._fetch()
+                self._fetched_at = time.monotonic()
         return self._keys
 
     def _is_enough(self, *, anew: bool) -> bool:
