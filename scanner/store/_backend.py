@@ -42,8 +42,7 @@ class Backend:
         """What errors and logs call it: never with a password or a query, which may hold one."""
         if self.postgresql is None:
             return str(self.path)
-        bare = self.postgresql.set(password=None, query={})
-        return bare.render_as_string(hide_password=True)
+        return self.postgresql.set(query={}).render_as_string(hide_password=True)
 
     def url(self, driver: str) -> URL:
         """Return the URL for an engine: ``psycopg`` or ``asyncpg``, for SQLite ``pysqlite`` or ``aiosqlite``."""

@@ -40,6 +40,14 @@ _STATES: Final = (  # PostgreSQL's SQLSTATE, by its beginning; the longest are f
 )
 _PASSING: Final = ("08", "40", "53", "55P03", "57")
 _NO_ANSWER: Final = "check that the database server of store.url runs and can be reached"
+_REFUSED: Final = (  # the server's words where it lets nobody in: the driver gives no SQLSTATE then
+    ('database "', "create the database first, or correct its name in store.url"),
+    ('role "', "check user and password in store.url"),
+    ("password", "check user and password in store.url"),
+    ("pg_hba", "let this user and address in by the server's pg_hba.conf"),
+)
+_MISUSED: Final = "correct the options after the ? in store.url"
+_FATAL: Final = "FATAL:"
 
 
 def store_error(where: str, reason: str, hint: str = "") -> StoreError:
@@ -57,11 +65,23 @@ def driver_error(where: str, cause: BaseException | None) -> StoreError:
     if diagnosis is None:
         return store_error(where, str(cause))
     state = str(getattr(cause, "sqlstate", None) or "")
-    primary = diagnosis.message_primary or next(iter(str(cause).splitlines()), "no answer")
-    error = store_error(where, primary, next((h for s, h in _STATES if state.startswith(s)), ""))
-    if not state:  # it did not even answer
-        error.hint = _NO_ANSWER
-    error.retryable = state.startswith(_PASSING) or not state
+    lines = str(cause).splitlines() or ["no answer"]
+    if not state:
+        return _no_session(where, lines[0])
+    hint = next((hint for start, hint in _STATES if state.startswith(start)), "")
+    error = store_error(where, diagnosis.message_primary or lines[0], hint)
+    error.retryable = state.startswith(_PASSING)
+    return error
+
+
+def _no_session(where: str, reason: str) -> StoreError:
+    """Return the error of a connection that was not made, or was lost."""
+    _, fatal, words = reason.partition(_FATAL)
+    hint = next((hint for mark, hint in _REFUSED if mark in words), "")
+    if not fatal and "option" in reason:
+        hint = _MISUSED
+    error = store_error(where, reason, hint or _NO_ANSWER)
+    error.retryable = not hint
     return error
 
 

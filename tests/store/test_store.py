@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from support import store_process
+from support.queueing import transaction
 from support.store_process import layer
 
 from scanner.errors import StoreError
@@ -40,7 +41,7 @@ from scanner.model import (
 from scanner.ports import ReportStore
 from scanner.store import SqlStore, open_store
 from scanner.store._migrate import migrations_config
-from scanner.store._tables import HEAD, METADATA
+from scanner.store._tables import HEAD, IMAGE_REPORTS, LAYER_REPORTS, METADATA
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = Package(purl_type="deb", name="p", version="1", path="a", qualifiers={"arch": "all"})
@@ -72,7 +73,14 @@ IMAGE = ImageReport(
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(where):
+    opened = open_store(where)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def sqlite_store(tmp_path):
     opened = open_store(tmp_path / "store")
     yield opened
     opened.close()
@@ -120,13 +128,13 @@ def test_last_image_stored_wins(store):
     assert (store.load_image("sha256:m", "f"), store.load_image("sha256:m", "g")) == (newer, IMAGE)
 
 
-def test_survives_closing(tmp_path):
+def test_survives_closing(where):
     for _ in range(2):
-        store = open_store(tmp_path)
+        store = open_store(where)
         store.save_layer(LAYER, "f")
         store.close()
         store.close()
-    store = open_store(f"sqlite:///{tmp_path}/scanner.db")
+    store = open_store(where if "://" in where else f"sqlite:///{where}/scanner.db")
     assert store.load_layer("sha256:a", "f") == LAYER
     store.close()
 
@@ -140,11 +148,12 @@ def test_survives_closing(tmp_path):
         pytest.param(b"\x28\xb5\x2f\xfd\x20\x01\x09\x00\x00\xc1", id="not_msgpack"),
     ],
 )  # fmt: skip
-def test_damaged_report_is_absent_and_goes_away(store, tmp_path, blob):
+def test_damaged_report_is_absent_and_goes_away(store, where, blob):
     store.save_layer(LAYER, "f")
     store.save_image(IMAGE, "f", "r")
-    execute(tmp_path / "store", "UPDATE layer_reports SET report = ?", blob)
-    execute(tmp_path / "store", "UPDATE image_reports SET report = ?", blob)
+    with transaction(where) as connection:
+        connection.execute(LAYER_REPORTS.update().values(report=blob))
+        connection.execute(IMAGE_REPORTS.update().values(report=blob))
     assert store.load_layer("sha256:a", "f") is None
     assert store.load_image("sha256:m", "f") is None
     store.save_layer(LAYER, "f")
@@ -184,8 +193,8 @@ def test_only_the_owner_may_read(tmp_path):
     assert lock_modes == {0o600}
 
 
-def test_sqlite_is_set_up_for_many_processes(store):
-    with store._writer.begin() as connection:
+def test_sqlite_is_set_up_for_many_processes(sqlite_store):
+    with sqlite_store._writer.begin() as connection:
         values = [
             connection.exec_driver_sql(f"PRAGMA {p}").scalar()
             for p in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
@@ -329,8 +338,9 @@ def test_not_writable():
     assert "writable" in hint or "yours" in hint
 
 
-def test_statements_and_values_stay_out_of_errors(store, tmp_path):
-    execute(tmp_path / "store", "DROP TABLE layer_reports")
+def test_statements_and_values_stay_out_of_errors(store, where):
+    with transaction(where) as connection:
+        LAYER_REPORTS.drop(connection)
     with pytest.raises(StoreError) as caught:
         store.save_layer(layer("sha256:word"), "f")
     assert "word" not in str(caught.value)
@@ -340,17 +350,18 @@ def test_statements_and_values_stay_out_of_errors(store, tmp_path):
 # Many at once
 
 
-def test_ten_processes_compute_each_layer_once(tmp_path):
+def test_many_processes_compute_each_layer_once(where, tmp_path):
     """They also all open an empty place at once."""
     log = tmp_path / "log"
-    processes = [run("share", tmp_path / "store", 12, log) for _ in range(10)]
+    count = 4 if "://" in where else 10
+    processes = [run("share", where, 12, log) for _ in range(count)]
     for process in processes:
         with process:
             process.communicate(timeout=120)
-    assert [p.returncode for p in processes] == [0] * 10
+    assert [p.returncode for p in processes] == [0] * count
     computed = Counter(line.split()[0] for line in log.read_text().splitlines())
     assert computed == {f"sha256:{n}": 1 for n in range(12)}
-    assert list((tmp_path / "store" / "locks").iterdir()) == []
+    assert list(tmp_path.glob("store/locks/*")) == []
 
 
 def test_threads_exclude_each_other(store):
@@ -395,14 +406,14 @@ def test_claim_ends_with_an_exception(store):
         assert again
 
 
-def test_claim_without_a_place_for_it(store, tmp_path):
+def test_claim_without_a_place_for_it(sqlite_store, tmp_path):
     (tmp_path / "store" / "locks").rmdir()
-    with pytest.raises(StoreError), store.claim_layer("sha256:a", "f", wait_seconds=0):
+    with pytest.raises(StoreError), sqlite_store.claim_layer("sha256:a", "f", wait_seconds=0):
         pytest.fail("claimed")
 
 
-def test_killed_holder_frees_its_claim(store, tmp_path):
-    with run("hold", tmp_path / "store", "sha256:a") as process:
+def test_killed_holder_frees_its_claim(store, where, tmp_path):
+    with run("hold", where, "sha256:a") as process:
         assert process.stdout.readline() == "held\n"
         with store.claim_layer("sha256:a", "f", wait_seconds=0) as while_held:
             pass
@@ -411,31 +422,33 @@ def test_killed_holder_frees_its_claim(store, tmp_path):
         with store.claim_layer("sha256:a", "f", wait_seconds=5) as after:
             pass
     assert (while_held, after) == (False, True)
-    assert list((tmp_path / "store" / "locks").iterdir()) == []
+    assert list(tmp_path.glob("store/locks/*")) == []
 
 
-def test_killed_writers_leave_a_whole_store(tmp_path):
+def test_killed_writers_leave_a_whole_store(where, tmp_path):
     seed = random.Random(1)
     written = -1
     for _ in range(4):
-        with run("write", tmp_path / "store") as process:
+        with run("write", where) as process:
             process.stdout.readline()
             time.sleep(seed.random() / 20)
             process.kill()
             lines = process.stdout.read().split("\n")
         written = max([written, *(int(n) for n in lines[:-1] if n)])
-    store = open_store(tmp_path / "store")
-    assert execute(tmp_path / "store", "PRAGMA integrity_check") == [("ok",)]
+    store = open_store(where)
+    if "://" not in where:
+        assert execute(tmp_path / "store", "PRAGMA integrity_check") == [("ok",)]
     for number in range(written + 1):
         assert store.load_layer(f"sha256:{number}", "f") == layer(f"sha256:{number}", 2_000)
     store.close()
 
 
-def test_opening_needs_neither_alembic_nor_asyncio_extensions(tmp_path):
+def test_opening_needs_neither_alembic_nor_asyncio_nor_postgresql(tmp_path):
     open_store(tmp_path).close()
     code = (
         "import sys; from scanner.store import open_store; open_store(sys.argv[1]).close();"
-        "print([m for m in ('alembic', 'sqlalchemy.ext.asyncio', 'sqlalchemy.orm') if m in sys.modules])"
+        "print([m for m in ('alembic', 'psycopg', 'sqlalchemy.ext.asyncio',"
+        " 'sqlalchemy.orm', 'scanner.store._images') if m in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", code, str(tmp_path)]
