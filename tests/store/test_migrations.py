@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect, text
+from support.sample_report import sample_report
+from support.service_store import request, scan, with_store
+from support.store_process import layer
+
+from scanner.store import open_store
+from scanner.store._backend import parse_where
+from scanner.store._codec import pack
+from scanner.store._migrate import migrations_config
+from scanner.store._tables import HEAD, METADATA
+
+REPORT = sample_report()
+CLEAN = REPORT.images[1]
+LAYER = layer("sha256:a", 10)
+
+
+@contextmanager
+def transaction(where):
+    """Begin one without our own way of opening a store."""
+    backend = parse_where(where)
+    if backend.path is not None:
+        backend.path.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(backend.url("psycopg" if backend.path is None else "pysqlite"))
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _seed_0001(connection):
+    for table, digest, report, more in (
+        ("layer_reports", LAYER.digest, LAYER, {}),
+        ("image_reports", CLEAN.digest, CLEAN, {"reference": "r.example/a:1"}),
+    ):
+        values = {
+            "digest": digest,
+            "fingerprint": "f",
+            "report": pack(report),
+            "created_at": "2999-01-01T00:00:00Z",
+            **more,
+        }
+        names = ", ".join(values)
+        places = ", ".join(f":{name}" for name in values)
+        connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({places})"), values)
+
+
+def _check_0001(where):
+    store = open_store(where)
+    try:
+        assert store.load_layer(LAYER.digest, "f") == LAYER
+        assert store.load_image(CLEAN.digest, "f") == CLEAN
+    finally:
+        store.close()
+
+
+SEEDS = {"0001": (_seed_0001, _check_0001)}
+"""By revision: what a database of that time held, and that it is still there."""
+
+
+def revisions():
+    """Return every revision, the oldest first."""
+    script = ScriptDirectory.from_config(migrations_config())
+    return [one.revision for one in reversed(list(script.walk_revisions()))]
+
+
+def test_every_earlier_revision_has_a_seed():
+    assert [*SEEDS, HEAD] == revisions()
+
+
+@pytest.mark.parametrize("revision", SEEDS)
+def test_up_from_an_earlier_revision_with_data(where, revision):
+    seed, check = SEEDS[revision]
+    with transaction(where) as connection:
+        command.upgrade(migrations_config(connection), revision)
+        seed(connection)
+    check(where)
+    scan(where, REPORT)
+    assert with_store(where, lambda s: s.report(REPORT.digest)).images == REPORT.images
+    check(where)
+
+
+@pytest.mark.parametrize("revision", SEEDS)
+def test_many_open_an_old_database_at_once(where, revision):
+    seed, check = SEEDS[revision]
+    with transaction(where) as connection:
+        command.upgrade(migrations_config(connection), revision)
+        seed(connection)
+    with ThreadPoolExecutor(6) as pool:
+        for opened in [pool.submit(open_store, where) for _ in range(6)]:
+            opened.result().close()
+    check(where)
+
+
+def test_migrations_make_what_the_models_say(where):
+    with transaction(where) as connection:
+        command.upgrade(migrations_config(connection), "head")
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, METADATA) == []
+        migrated = _described(connection)
+    assert migrated == _direct(where)
+
+
+def _direct(where):
+    """Return the tables as opening an empty place makes them."""
+    with transaction(where) as connection:
+        command.downgrade(migrations_config(connection), "base")
+        connection.exec_driver_sql("DROP TABLE alembic_version")
+    open_store(where).close()
+    with transaction(where) as connection:
+        return _described(connection)
+
+
+def _described(connection):
+    """Return every table's columns, keys and indexes, with the rows that a partial index is of."""
+    if connection.dialect.name == "sqlite":
+        rows = connection.exec_driver_sql(
+            "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
+        )
+        return {name: " ".join(sql.replace('"', "").split()) for name, sql in rows}
+    found = inspect(connection)
+    tables = {
+        name: (
+            [(c["name"], str(c["type"]), c["nullable"], c["default"]) for c in found.get_columns(name)],
+            found.get_pk_constraint(name),
+            found.get_foreign_keys(name),
+        )
+        for name in found.get_table_names()
+    }  # fmt: skip
+    indexes = connection.exec_driver_sql(
+        "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    )
+    return tables | {name: definition for name, definition in indexes}  # noqa: C416 - rows are no pairs
+
+
+@pytest.mark.parametrize("revision", SEEDS)
+def test_down_and_up_again(where, revision):
+    scan(where, REPORT)
+    with transaction(where) as connection:
+        command.downgrade(migrations_config(connection), revision)
+        SEEDS[revision][0](connection)
+    SEEDS[revision][1](where)
+    scan(where, REPORT)
+    assert with_store(where, lambda s: s.report(REPORT.digest)).images == REPORT.images
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path):
+    """The tables of 0002 are half made when one of them turns out to be there."""
+    with transaction(tmp_path) as connection:
+        command.upgrade(migrations_config(connection), "0001")
+        _seed_0001(connection)
+        connection.exec_driver_sql("CREATE TABLE index_children (a)")
+    with pytest.raises(Exception, match="index_children"):
+        open_store(tmp_path)
+    connection = sqlite3.connect(tmp_path / "scanner.db")
+    names = {
+        row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    }
+    assert connection.execute("SELECT * FROM alembic_version").fetchall() == [("0001",)]
+    connection.close()
+    assert names == {"alembic_version", "layer_reports", "image_reports", "index_children"}
+
+
+def test_an_empty_place(where):
+    with_store(where, lambda store: store.enqueue(request(1), "f"))
+    with transaction(where) as connection:
+        rows = connection.exec_driver_sql("SELECT version_num FROM alembic_version").fetchall()
+    assert [tuple(row) for row in rows] == [(HEAD,)]
