@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -14,36 +16,41 @@ _NUL: Final = "\0"
 S = TypeVar("S", bound=msgspec.Struct)
 
 
+@cache
+def _lists_of(struct: type[msgspec.Struct]) -> Mapping[str, bool]:
+    """Return the names of a struct's fields, and whether each takes a list."""
+    fields = msgspec.structs.fields(struct)  # evaluates every annotation anew: once is enough
+    return {field.encode_name: "tuple" in str(field.type) for field in fields}
+
+
 def parameters_of(route: Route[Any, Any], request: web.Request) -> msgspec.Struct:
     """Return path and query parameters.
 
     Raises:
         RequestError: 400: unknown, repeated or not of the declared form.
     """
-    fields = {f.encode_name: f for f in msgspec.structs.fields(route.parameters)}
+    struct: type[msgspec.Struct] = route.parameters
     values: dict[str, Any] = dict(request.match_info)
+    if request.query_string:
+        _add_query(values, _lists_of(struct), request)
+    if _NUL in "".join(map("".join, values.values())):  # of texts and lists of texts
+        raise RequestError(400, "bad-parameter", "NUL is not a character of any parameter")
+    return _convert(values, struct, "bad-parameter", strict=False)
+
+
+def _add_query(values: dict[str, Any], lists: Mapping[str, bool], request: web.Request) -> None:
+    """Add the query's parameters; those of the path are none of them."""
+    in_path = tuple(values)
     for name in request.query:
-        if name not in fields or name in route.path_names:
+        if name not in lists or name in in_path:
             raise RequestError(400, "unknown-parameter", f"no parameter {name[:40]!r}")
         given = request.query.getall(name)
-        if _is_list(fields[name].type):
+        if lists[name]:
             values[name] = given
         elif len(given) > 1:
             raise RequestError(400, "bad-parameter", f"{name}: given more than once")
         else:
             values[name] = given[0]
-    if any(_NUL in text for text in values.values()) or _has_nul(values):
-        raise RequestError(400, "bad-parameter", "NUL is not a character of any parameter")
-    struct: type[msgspec.Struct] = route.parameters
-    return _convert(values, struct, "bad-parameter", strict=False)
-
-
-def _is_list(kind: object) -> bool:
-    return "tuple" in str(kind)
-
-
-def _has_nul(values: dict[str, Any]) -> bool:
-    return any(_NUL in one for v in values.values() if isinstance(v, list) for one in v)
 
 
 async def body_of(route: Route[Any, Any], request: web.Request) -> msgspec.Struct | None:
