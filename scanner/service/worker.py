@@ -62,7 +62,7 @@ class WorkerOptions:
 class WorkerEnd(StrEnum):
     """Why a worker returned."""
 
-    STOPPED = "stopped"  # it was told to
+    STOPPED = "stopped"  # it was told to; a scan that was given back may still be ending
     RECYCLED = "recycled"  # enough scans or too large
     STUCK = "stuck"  # a scan that does not stop: end the process now
 
@@ -74,19 +74,31 @@ def run_worker(
 
     ``stop`` may be set in a signal handler: it is never waited for.
     """
+    _LOG.info("worker begins", extra={"worker": options.name})
+    end, done_count = _work_on(queue, context, options, stop)
+    extra = {"worker": options.name, "why": end.value, "scans_count": done_count}
+    _LOG.info("worker ends", extra=extra)
+    return end
+
+
+def _work_on(
+    queue: WorkQueue, context: ScanContext, options: WorkerOptions, stop: threading.Event
+) -> tuple[WorkerEnd, int]:
+    """Return why it ended, and how many scans were done."""
     done_count = 0
     while not stop.is_set():
         if done_count >= options.scans_count or _resident_bytes() > options.memory_bytes:
-            return WorkerEnd.RECYCLED
+            return WorkerEnd.RECYCLED, done_count
         lease = _next_lease(queue, options, stop)
         if lease is None:
             continue
         with log_fields(scan_id=lease.scan.id):
-            if not _Work(queue, lease, options, stop).do(context):
-                return WorkerEnd.STUCK
+            has_ended = _Work(queue, lease, options, stop).do(context)
+        if not has_ended and not stop.is_set():
+            return WorkerEnd.STUCK, done_count
         done_count += 1
         gc.collect()
-    return WorkerEnd.STOPPED
+    return WorkerEnd.STOPPED, done_count
 
 
 def _next_lease(queue: WorkQueue, options: WorkerOptions, stop: threading.Event) -> Lease | None:
