@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import os
 import ssl
 import sys
 
@@ -143,6 +144,24 @@ def test_a_dead_worker_is_replaced_and_all_end_on_stop():
 
     asyncio.run(main())
     assert value(metrics, "scanner_workers") == 0
+
+
+def test_workers_give_way_to_the_service(tmp_path):
+    written = tmp_path / "nice"
+    tell = f"import os,pathlib;pathlib.Path({str(written)!r}).write_text(str(os.nice(0)))"
+
+    async def main():
+        workers = Workers([sys.executable, "-c", tell], 1, Metrics())
+        workers.start()
+
+        async def was_told():
+            return written.exists() and written.read_text()
+
+        await until(was_told)
+        await workers.stop(grace_seconds=5)
+
+    asyncio.run(main())
+    assert int(written.read_text()) == min(os.nice(0) + 5, 19)
 
 
 def test_a_worker_that_does_not_finish_is_ended():
