@@ -134,9 +134,9 @@ def _issue(analyzer: str, path: str, reason: str, code: str) -> FileIssue:
 def _published(
     findings: Sequence[Finding], owned: Sequence[OwnedFiles], packages: Sequence[Package]
 ) -> list[Finding]:
-    """Lower what a package of the distribution ships: its test keys are no secret of the image's owner.
+    """Lower what a package of the distribution ships: it is public, and no secret of the image's owner.
 
-    Only below ``usr`` but ``usr/local``: files elsewhere (``etc``) are there to be edited.
+    What its own words call test data is only mentioned. Only below ``usr`` but ``usr/local``: files elsewhere (``etc``) are there to be edited.
     """
     shipped = {
         f.path
@@ -147,13 +147,17 @@ def _published(
     return [
         msgspec.structs.replace(
             f,
-            severity=min(f.severity, Severity.LOW, key=lambda s: s.rank),
+            severity=min(f.severity, _shipped_severity(f), key=lambda s: s.rank),
             evidence={**f.evidence, "shipped_by": owners[f.path]},
         )
         if f.path in owners and (f.kind is Kind.SECRET or f.rule_id in _KEY_RULES)
         else f
         for f in findings
     ]
+
+
+def _shipped_severity(finding: Finding) -> Severity:
+    return Severity.INFO if finding.evidence.get("context") else Severity.LOW
 
 
 def _finished(finding: Finding, steps: Sequence[str]) -> Finding:

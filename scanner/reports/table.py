@@ -11,6 +11,7 @@ from scanner.model import (
     FileIssue,
     Finding,
     ImageReport,
+    Kind,
     LimitHit,
     ScanReport,
     ScanState,
@@ -25,7 +26,10 @@ _ISSUES_SHOWN: Final = 10
 _STEP_LENGTH: Final = 120
 _EVIDENCE_LENGTH: Final = 60
 _LEAST_WIDTH: Final = 40
+_LABEL_COLUMNS: Final = 14
 _FOLDED: Final = frozenset({Severity.LOW, Severity.INFO})
+_ORDER: Final = (Kind.SECRET, Kind.VULNERABILITY, Kind.CRYPTO, Kind.PRIVILEGE, Kind.CONFIG)
+"""Of what is equally bad: what is out already, what can be used from outside, what makes it worse."""
 _COLOURS: Final = {
     Severity.CRITICAL: "1;37;41",
     Severity.HIGH: "1;31",
@@ -65,6 +69,13 @@ class _Paper:
         self.line(self.paint(head, _DIM) + first)
         for line in more:
             self.line(" " * len(head) + line)
+
+    def listed(self, label: str, texts: Sequence[str]) -> None:
+        """Write ``texts`` beside ``label``, in one line if they fit, else each in lines of its own."""
+        one = ", ".join(texts)
+        fits = len(self._wrap(one, _LABEL_COLUMNS)) == 1
+        for number, text in enumerate([one] if fits else texts):
+            self.wrapped("" if number else label, text)
 
     def heading(self, text: str, note: str, indent: int = 2) -> None:
         """Write ``text`` in bold, and ``note`` at the right edge if there is room."""
@@ -125,7 +136,9 @@ def _image(paper: _Paper, image: ImageReport, *, of_index: bool) -> None:
     if image.error:
         paper.wrapped("failed", image.error, 2)
         return
-    ordered = sorted(image.findings, key=lambda f: (-f.severity.rank, f.rule_id, f.title))
+    ordered = sorted(
+        image.findings, key=lambda f: (-f.severity.rank, _ORDER.index(f.kind), f.rule_id, f.title)
+    )
     for severity, of_severity in groupby(ordered, key=lambda f: f.severity):
         _severity(paper, severity, list(of_severity))
     if not ordered:
@@ -153,12 +166,20 @@ def _folded(paper: _Paper, findings: Sequence[Finding]) -> None:
     paper.heading(
         (first.title if alike else f"{first.title}, and alike") + _times(findings), first.rule_id
     )
-    places = list(dict.fromkeys(f.path or f.package for f in findings))
-    more = len(places) - _FOLDED_PLACES_SHOWN
-    paper.wrapped(
-        "where",
-        ", ".join(places[:_FOLDED_PLACES_SHOWN]) + (f" and {more} more" if more > 0 else ""),
-    )
+    places = list(dict.fromkeys(map(_folded_place, findings)))
+    shown, more = places[:_FOLDED_PLACES_SHOWN], len(places) - _FOLDED_PLACES_SHOWN
+    if more > 0:
+        shown[-1] += f" and {more} more"
+    paper.listed("where", shown)
+
+
+def _folded_place(finding: Finding) -> str:
+    """Return the file, and what it is where that makes the finding less bad."""
+    note = finding.evidence.get("context", "")
+    owner = finding.evidence.get("shipped_by", "").partition("@")[0].rpartition("/")[2]
+    if not note and owner:
+        note = f"shipped by {owner}"
+    return (finding.path or finding.package) + (f" ({note})" if note else "")
 
 
 def _rule(paper: _Paper, findings: Sequence[Finding]) -> None:

@@ -130,6 +130,29 @@ def test_secret_that_the_distribution_ships_is_lowered(scanned):
     assert found["srv/old/package.txt"].severity.rank > Severity.LOW.rank
 
 
+@pytest.mark.parametrize(
+    ("path", "is_shipped", "want"),
+    [
+        ("usr/share/one/a.js", True, (Severity.LOW, "")),
+        ("usr/share/one/tests/a.js", True, (Severity.INFO, "test data")),
+        ("usr/share/one/tests/a.js", False, (Severity.LOW, "test data")),
+        ("srv/node_modules/one/docs/a.js", False, (Severity.LOW, "documentation")),
+        ("srv/node_modules/one/README.md", False, (Severity.LOW, "documentation")),
+        ("srv/node_modules/one/index.d.ts", False, (Severity.LOW, "documentation")),
+        ("srv/node_modules/one/index.ts", False, None),
+        ("srv/docs/README.md", False, None),
+    ],
+)
+def test_what_is_hardly_in_use_is_lowered(path, is_shipped, want, scanned):
+    owned = Entry("var/lib/dpkg/info/one.list", f"/{path}\n".encode() if is_shipped else b"/.\n")
+    report = scanned(layer(OS_RELEASE, dpkg_status("one"), owned, Entry(path, TOKEN.encode())))
+    (found,) = (f for f in report.findings if f.rule_id == "secret/github-token")
+    if want is None:
+        assert found.severity.rank > Severity.LOW.rank
+    else:
+        assert (found.severity, found.evidence.get("context", "")) == want
+
+
 def test_layer_and_build_step_of_what_is_found(scanned):
     history = [
         {"created_by": "ADD rootfs.tar / # buildkit"},

@@ -11,7 +11,7 @@ import pytest
 from support.golden import assert_golden
 from support.sample_report import HOSTILE, finding, sample_report
 
-from scanner.model import ScanReport, Severity
+from scanner.model import Kind, ScanReport, Severity
 from scanner.reports.table import FORMAT, printable, size_text
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -72,6 +72,34 @@ def test_thirty_low_findings_of_a_rule_are_two_lines():
         ["A", "setting", "that", "should", "not", "be", "(×30)", "config/many"],  # noqa: RUF001
         ["where", "etc/00,", "etc/01,", "etc/02", "and", "27", "more"],
     ]
+
+
+def test_secrets_before_settings_of_the_same_severity():
+    kinds = (Kind.CONFIG, Kind.PRIVILEGE, Kind.CRYPTO, Kind.SECRET)
+    mixed = [finding(f"{kind}/x", Severity.MEDIUM, "etc/x", kind=kind) for kind in kinds]
+    rules = re.findall(r" (?!etc)(\w+)/x$", written(with_findings(*mixed)), re.MULTILINE)
+    assert rules == ["secret", "crypto", "privilege", "config"]
+
+
+@pytest.mark.parametrize(
+    ("evidence", "want"),
+    [
+        ({}, ["where etc/0, etc/1"]),
+        ({"context": "test data"}, ["where etc/0 (test data), etc/1 (test data)"]),
+        (
+            {"shipped_by": "pkg:deb/debian/libgnutls30@3.7?arch=amd64"},
+            ["where etc/0 (shipped by libgnutls30), etc/1 (shipped by libgnutls30)"],
+        ),
+        (
+            {"context": "self-test of a rather long-winded library"},
+            [f"where etc/{n} (self-test of a rather long-winded library)" for n in range(2)],
+        ),
+    ],
+)
+def test_why_a_finding_is_low(evidence, want):
+    low = [finding("secret/x", Severity.LOW, f"etc/{n}", evidence=evidence) for n in range(2)]
+    lines = [" ".join(x.split()) for x in written(with_findings(*low)).splitlines() if "etc/" in x]
+    assert [line if line.startswith("where") else f"where {line}" for line in lines] == want
 
 
 def test_says_that_nothing_was_found_only_with_what_was_looked_at():

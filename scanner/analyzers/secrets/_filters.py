@@ -43,6 +43,8 @@ _THIRD_PARTY = re.compile(
     r"(?:^|/)(?:\.rustup|\.pyenv|\.nvm|site-packages|dist-packages|node_modules|"
     r"gems|vendor|go/pkg/mod|\.cargo/registry|\.m2/repository|lib/python\d[\d.]*|perl5?|conda/pkgs)/"
 )
+_PROSE = re.compile(r"(?:^|/)docs?/|\.(?:md|mdx|rst|html?|d\.[cm]?ts)$", re.IGNORECASE)
+"""Of code of others: what tells how to use it."""
 _TEST_DATA = re.compile(
     r"(?:^|/)(?:_?tests?|testing|testdata|test[-_]data|test[-_]?suite|unit[-_]?tests?|__tests__|fixtures?|"
     r"specs?|examples?|samples?|demos?|mocks?|__mocks__|testutils?|certs[-_]test|selftests?)/|"
@@ -124,7 +126,7 @@ def is_in_blob(window: bytes, start: int, end: int) -> bool:
 
 def context_of(path: str, *, is_private_key: bool = False) -> str:
     """Return in a word or two why a file's secrets are hardly in use; empty where they may be."""
-    if _DOCUMENTATION.search(path):
+    if _DOCUMENTATION.search(path) or (_THIRD_PARTY.search(path) and _PROSE.search(path)):
         return "documentation"
     if _TEST_DATA.search(path) and (is_private_key or _THIRD_PARTY.search(path)):
         return "test data"
