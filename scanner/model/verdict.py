@@ -20,7 +20,7 @@ class Decision(StrEnum):
         return list(Decision).index(self)
 
 
-class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Why an image is not simply allowed. What does not apply is empty."""
 
     code: str
@@ -43,7 +43,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     vulnerability: str = ""
 
 
-class Waived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Waived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A finding that would have been a reason, and who says that it is none."""
 
     rule: str

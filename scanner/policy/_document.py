@@ -56,6 +56,21 @@ class Match:
     known_exploited: bool | None = None
     exploit_probability: float | None = None
 
+    @property
+    def spoken_of(self) -> frozenset[Kind]:
+        """The kinds of finding that it is about; none where only rule ids are given, which may be of any kind."""
+        if self.kinds:
+            return frozenset(self.kinds)
+        facts = (
+            self.fix_available,
+            self.fix_age_days,
+            self.known_exploited,
+            self.exploit_probability,
+        )
+        if self.ids or any(fact is not None for fact in facts):
+            return frozenset({Kind.VULNERABILITY})
+        return frozenset() if self.rules else frozenset(Kind)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:

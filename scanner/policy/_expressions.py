@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from cel_expr_python import cel
@@ -106,7 +106,7 @@ def _evaluated(message: str) -> str:
     return _CODE.sub("", text)[:_REASON_LENGTH]
 
 
-@cache
+@lru_cache(maxsize=1_024)
 def names_in(expression: str) -> frozenset[str]:
     """Return the words of an expression: a variable that is not among them need not be made."""
     return frozenset(re.findall(r"[A-Za-z_]\w*", expression))
