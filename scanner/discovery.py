@@ -17,6 +17,7 @@ from scanner.ports.analyzer import (
     ImageAnalyzer,
     PatternAnalyzer,
 )
+from scanner.ports.attest import Predicate
 from scanner.ports.limits import Limits
 from scanner.ports.report import ReportFormat
 from scanner.ports.source import SourceFactory
@@ -96,6 +97,12 @@ def source_factories() -> tuple[SourceFactory, ...]:
 def webhook_sources() -> dict[str, WebhookSource]:
     """Return every webhook source by name, which is the last part of its path, ``/v1/webhooks/{name}``."""
     return {s.name: s for s in _exports("scanner.webhooks", "SOURCE", WebhookSource)}
+
+
+@cache
+def predicates() -> dict[str, Predicate]:
+    """Return every predicate by name."""
+    return {p.name: p for p in _exports("scanner.attest.predicates", "PREDICATE", Predicate)}
 
 
 @cache

@@ -15,6 +15,12 @@
     + NotFoundError                no such repository, manifest or blob
     + ForbiddenHostError           a redirect, realm or URL that we must not follow
   x UnauthenticatedError           whoever speaks to us did not prove who they are (reason)
+  x SigningKeyError                a key cannot be used to sign or to verify (where, reason)
+    + KeyNotFoundError             there is no such file
+    + UnsafeKeyError               others may read the private key
+    + PassphraseError              the passphrase is missing or wrong
+    + RevokedKeyError              the key may not be used any more
+  x UnverifiedError                an attestation proves nothing (what, reason, refusal)
   x SettingsError                  a setting, option or rule file is wrong (where, reason)
   x StoreError                     the database cannot be opened or written (where, reason)
   x ScanCancelledError             somebody asked the scan to stop
@@ -185,6 +191,57 @@ class UnauthenticatedError(ScannerError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class SigningKeyError(ScannerError):
+    """A key cannot be used to sign or to verify. The reason never holds a passphrase or part of a key."""
+
+    code = "signing-key-error"
+
+    def __init__(self, where: str, reason: str, *, hint: str = "") -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
+        self.hint = hint
+
+
+class KeyNotFoundError(SigningKeyError):
+    """There is no such key file."""
+
+    code = "key-not-found"
+
+
+class UnsafeKeyError(SigningKeyError):
+    """Others than its owner may read a private key."""
+
+    code = "unsafe-key"
+
+
+class PassphraseError(SigningKeyError):
+    """An encrypted key's passphrase is missing or wrong."""
+
+    code = "wrong-passphrase"
+
+
+class RevokedKeyError(SigningKeyError):
+    """A key that may not be used any more."""
+
+    code = "revoked-key"
+
+
+class UnverifiedError(ScannerError):
+    """An attestation, or what says to be one, proves nothing.
+
+    ``refusal`` is the kind of reason in a word: ``malformed``, ``unknown-key``, ``stale`` …
+    """
+
+    code = "unverified"
+
+    def __init__(self, what: str, reason: str, refusal: str = "malformed") -> None:
+        super().__init__(f"{what}: {reason}")
+        self.what = what
+        self.reason = reason
+        self.refusal = refusal
 
 
 class SettingsError(ScannerError):

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from scanner import discovery
 from scanner.analyzers.secrets.engine import load_rules
+from scanner.attest.predicates import scan
 from scanner.config import SettingInfo, explain_settings
 from scanner.model import Severity
 from scanner.pipeline.scan import SCHEMA_VERSION
@@ -33,6 +34,9 @@ def pages() -> dict[str, str]:
         "docs/rules.md": rules_page(),
         "docs/plugins.md": plugins_page(),
         f"docs/schema/scan-report-{SCHEMA_VERSION}.json": json.dumps(schema(), indent=2) + "\n",
+        f"docs/schema/attestation-scan-{scan.SCHEMA_VERSION}.json": (
+            json.dumps(scan.schema(), indent=2) + "\n"
+        ),
     }
 
 
@@ -278,7 +282,7 @@ def _assigned(name: str, scope: ast.stmt) -> list[ast.expr]:
 
 
 def plugins_page() -> str:
-    """Return the page that lists analyzers, sources, report formats and webhooks."""
+    """Return the page that lists analyzers, sources, report formats, predicates and webhooks."""
     lines = [
         "# Plug-ins",
         "",
@@ -308,6 +312,11 @@ def plugins_page() -> str:
     lines += _table(
         ("format", "media type", "for"),
         ((_code(f.name), f.media_type, f.summary) for f in discovery.report_formats().values()),
+    )
+    lines += ["", "## Predicates", "", "Statements that can be signed about a scanned digest.", ""]
+    lines += _table(
+        ("predicate", "type", "states"),
+        ((_code(p.name), _code(p.type), p.summary) for p in discovery.predicates().values()),
     )
     lines += ["", "## Webhooks", "", "How to have them sent: [webhooks](webhooks.md).", ""]
     lines += _table(

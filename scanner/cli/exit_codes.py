@@ -21,7 +21,11 @@ class ExitCode(IntEnum):
     FAILED = 4
     """The image could not be scanned."""
     UNKNOWN = 5
-    """``scanner query``: never scanned, or not yet."""
+    """``scanner query``: never scanned, or not yet; ``scanner verify``: there is no attestation."""
+    UNVERIFIED = 6
+    """``scanner verify``: there are attestations, but none proves what was asked for."""
+    STALE = 7
+    """``scanner verify``: what would prove it is out of date."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C or SIGTERM."""
 

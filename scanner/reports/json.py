@@ -5,18 +5,13 @@ Source: https://json-schema.org/draft/2020-12/schema
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final, TextIO
 
 import msgspec
 
 from scanner.model import ScanReport
 from scanner.ports import ReportFormat
-
-_DRIVES_TERMINALS: Final = re.compile(
-    "[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
-)
-"""What JSON lets stand in a string, but a terminal acts on: C1 controls, changes of direction."""
+from scanner.reports._shared import write_json
 
 
 def document(report: ScanReport) -> dict[str, Any]:
@@ -40,10 +35,7 @@ def schema() -> dict[str, Any]:
 
 
 def _write(report: ScanReport, stream: TextIO, colour: bool, width: int) -> None:  # noqa: FBT001, ARG001
-    encoded = msgspec.json.encode(document(report))
-    text = msgspec.json.format(encoded, indent=2).decode()
-    stream.write(_DRIVES_TERMINALS.sub(lambda m: f"\\u{ord(m.group()):04x}", text))
-    stream.write("\n")
+    write_json(document(report), stream)
 
 
 FORMAT: Final = ReportFormat(

@@ -117,7 +117,7 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc] # oras has n
         def once() -> requests.Response:
             response = self._exchange(method, url, headers or {}, operation, **more)
             if method in _READS and is_retryable(response.status_code):
-                raise self._failure(response, operation)
+                raise self.failure(response, operation)
             if not stream:
                 with response:
                     content = self._read(response, _REPLY_BYTES, "reply_bytes", operation)
@@ -141,7 +141,7 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc] # oras has n
         def once() -> Document:
             with self._exchange("GET", url, {"Accept": accept}, operation) as response:
                 if response.status_code != requests.codes.ok:
-                    raise self._failure(response, operation)
+                    raise self.failure(response, operation)
                 return Document(self._read(response, allowed, limit, operation), response.headers)
 
         return retrying(once, retries_count=self._options.retries_count, backoff=self._backoff)
@@ -157,14 +157,15 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc] # oras has n
         def once() -> requests.Response:
             response = self._exchange("GET", url, headers, operation)
             if response.status_code not in (200, 206, 416):
-                raise self._failure(response, operation)
+                raise self.failure(response, operation)
             return response
 
         return retrying(once, retries_count=self._options.retries_count, backoff=self._backoff)
 
-    def _failure(
+    def failure(
         self, response: requests.Response, operation: str
     ) -> TransientError | UpstreamError:
+        """Return the error for a reply that is not a success, without the secrets that were sent."""
         return status_failure(response, self.host, operation, self._authorizer.secrets())
 
     def _exchange(
@@ -216,7 +217,7 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc] # oras has n
         response = self._send(method, url, _with_authorization(headers, header), operation, **more)
         if response.status_code != requests.codes.unauthorized:
             return response
-        failure = self._failure(response, operation)
+        failure = self.failure(response, operation)
         challenge = response.headers.get("WWW-Authenticate", "")
         try:
             renewed = self._authorizer.renew(scope, challenge, header)
@@ -226,7 +227,7 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc] # oras has n
             raise failure from error
         response = self._send(method, url, _with_authorization(headers, renewed), operation, **more)
         if response.status_code == requests.codes.unauthorized:
-            raise self._failure(response, operation)
+            raise self.failure(response, operation)
         return response
 
     def _send(
@@ -260,7 +261,7 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc] # oras has n
             if response.status_code in _REDIRECTS:
                 raise UpstreamError(self.host, operation, "the token server redirects")
             if response.status_code != requests.codes.ok:
-                raise self._failure(response, operation)
+                raise self.failure(response, operation)
             return self._read(response, _TOKEN_BYTES, "token_bytes", operation)
 
 

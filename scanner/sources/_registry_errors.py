@@ -203,6 +203,9 @@ def _details(response: requests.Response, secrets: Iterable[str]) -> str:
 
 def drain(response: requests.Response) -> bytes:
     """Return the first 16 KiB of a body that nobody waits for, and let go of the connection."""
+    whole = vars(response).get("_content")
+    if isinstance(whole, bytes):  # read before; how requests itself marks that
+        return whole[:_ERROR_BYTES]
     try:
         # Read to the end where it is short, so that the connection can be used again.
         body: bytes = response.raw.read1(_ERROR_BYTES) or b""

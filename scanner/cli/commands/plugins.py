@@ -9,9 +9,9 @@ from scanner.ports import EntryAnalyzer, FileAnalyzer, PatternAnalyzer
 from scanner.ports.analyzer import Analyzer
 
 
-@click.command("plugins", short_help="List analyzers, sources, report formats and webhooks.")
+@click.command("plugins", short_help="List analyzers, sources, report formats, predicates and webhooks.")
 def COMMAND() -> None:  # noqa: N802 - what every command module exports
-    """List everything that plugs in: analyzers with their versions, sources, report formats, webhooks."""
+    """List everything that plugs in: analyzers with their versions, sources, report formats, predicates, webhooks."""
     click.echo("ANALYZERS")
     for analyzer in discovery.analyzers():
         click.echo(
@@ -23,6 +23,9 @@ def COMMAND() -> None:  # noqa: N802 - what every command module exports
     click.echo("REPORT FORMATS")
     for report in discovery.report_formats().values():
         click.echo(f"  {report.name:<34} {report.media_type:<31} {report.summary}")
+    click.echo("PREDICATES")
+    for predicate in discovery.predicates().values():
+        click.echo(f"  {predicate.name:<34} {predicate.type:<31} {predicate.summary}")
     click.echo("WEBHOOKS")
     for webhook in discovery.webhook_sources().values():
         signs = "signed" if webhook.signature else "not signed"

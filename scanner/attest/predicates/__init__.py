@@ -1,0 +1,1 @@
+"""Predicates: one kind of statement a file, found by walking."""
