@@ -8,7 +8,6 @@ waits for it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -19,14 +18,12 @@ from scanner.store._codec import pack
 from scanner.store._dialect import CHUNK_ROWS, clean, inserting, upsert
 from scanner.store._image_rows import (
     WORST,
+    Contents,
     child_rows,
-    finding_rows,
-    image_package_rows,
+    contents_of,
     image_row,
     index_row,
-    layer_rows,
     name_hash,
-    package_row,
 )
 from scanner.store._moments import from_ms
 from scanner.store._tables import (
@@ -40,7 +37,7 @@ from scanner.store._tables import (
     PACKAGES,
 )
 
-__all__ = ["name_hash", "write_report"]
+__all__ = ["is_written", "name_hash", "prepare", "write_report"]
 
 _Item = TypeVar("_Item")
 _TOLD: Final = "-told"
@@ -48,11 +45,29 @@ _TOLD: Final = "-told"
 _FAILED: Final = ScanState.FAILED.value
 
 
+def prepare(report: ScanReport) -> dict[str, Contents]:
+    """Return the rows of a report's images by digest: what takes long and needs no transaction."""
+    return {clean(image.digest, 160): contents_of(image) for image in report.images}
+
+
+def is_written(connection: Connection, report: ScanReport) -> bool:
+    """Whether :func:`write_report` would find every image written."""
+    fresh = _fresh_reports(connection, report)
+    known = _known(connection, list(fresh))
+    return all(
+        image.digest in known
+        and known[image.digest]["report_fingerprint"] == report.fingerprint
+        and _is_written(known[image.digest], fresh[image.digest])
+        for image in report.images
+    )
+
+
 def write_report(
     connection: Connection,
     report: ScanReport,
     *,
     at_ms: int,
+    contents: Mapping[str, Contents] | None = None,
     registry: str = "",
     repository: str = "",
     is_whole: bool = True,
@@ -62,7 +77,7 @@ def write_report(
     What could be seen before stays where less was seen now: a failed scan replaces only failed ones, and one
     of the same fingerprint nothing that is more complete. ``registry`` and ``repository`` say where the
     digests were found; empty where nobody else can pull them. ``is_whole`` is False where some platforms only
-    were asked for.
+    were asked for. ``contents`` are from :func:`prepare`, made here if need be.
     """
     where = f"{registry}/{repository}" if registry else ""
     images = {clean(image.digest, 160): image for image in report.images}
@@ -80,7 +95,9 @@ def write_report(
     keys, changed = _write_images(connection, rows, fresh)
     told = [row for row in rows if row["digest"] in changed and row["digest"] not in fresh]
     _write_told(connection, told, images)
-    _write_contents(connection, [(keys[digest], images[digest]) for digest in sorted(changed)])
+    if changed:
+        contents = contents or prepare(report)
+        _write_contents(connection, {keys[digest]: contents[digest] for digest in sorted(changed)})
     if clean(report.digest, 160) not in images:
         key = _write_index(connection, report, list(images), where, is_whole=is_whole, at_ms=at_ms)
         keys[clean(report.digest, 160)] = key
@@ -117,7 +134,11 @@ def _write_images(
     for row in rows:
         before = known.get(row["digest"])
         if before is None or not (
-            _is_better(before, row) or _is_written(before, row, fresh.get(row["digest"]))
+            _is_better(before, row)
+            or (
+                before["report_fingerprint"] == row["report_fingerprint"]
+                and _is_written(before, fresh.get(row["digest"]))
+            )
         ):
             changed.add(row["digest"])
     written = [row for row in rows if row["digest"] in changed]
@@ -142,12 +163,11 @@ def _is_better(before: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     return states[0] < states[1] and not may_replace
 
 
-def _is_written(before: Mapping[str, Any], row: Mapping[str, Any], created_at: str | None) -> bool:
-    """Whether the tables hold this very report: it is in the store, and was so when they were written."""
-    if created_at is None or before["report_fingerprint"] != row["report_fingerprint"]:
+def _is_written(before: Mapping[str, Any], created_at: str | None) -> bool:
+    """Whether the tables were written when the stored report was there already."""
+    if created_at is None:
         return False
-    written_at = from_ms(before["scanned_at"]).astimezone(UTC)
-    return created_at <= f"{written_at:%Y-%m-%dT%H:%M:%SZ}"
+    return created_at <= f"{from_ms(before['scanned_at']):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _write_told(
@@ -164,21 +184,20 @@ def _write_told(
         upsert(connection, IMAGE_REPORTS, [values])
 
 
-def _write_contents(connection: Connection, images: Sequence[tuple[int, ImageReport]]) -> None:
-    """Replace the packages, findings and layers of images."""
-    if not images:
-        return
+def _write_contents(connection: Connection, images: Mapping[int, Contents]) -> None:
+    """Replace the packages, findings and layers of images, by their keys."""
     for table in (IMAGE_PACKAGES, FINDINGS, IMAGE_LAYERS):
         is_one = table.c.image_key == bindparam("replaced")
-        connection.execute(delete(table).where(is_one), [{"replaced": key} for key, _ in images])
-    packages = {id(p): package_row(p) for _, image in images for p in image.packages}
-    ids = _package_ids(connection, {row["purl_hash"]: row for row in packages.values()})
-    for key, image in images:
-        hashes = (packages[id(package)]["purl_hash"] for package in image.packages)
-        rows = image_package_rows(key, image.packages, hashes, ids)
-        _insert(connection, IMAGE_PACKAGES, rows)
-        _insert(connection, FINDINGS, finding_rows(key, image.findings))
-        _insert(connection, IMAGE_LAYERS, layer_rows(key, image))
+        connection.execute(delete(table).where(is_one), [{"replaced": key} for key in images])
+    packages: dict[str, dict[str, Any]] = {}
+    for contents in images.values():
+        packages.update(contents.packages)
+    ids = _package_ids(connection, packages)
+    for key, contents in images.items():
+        uses = ({**row, "image_key": key, "package_id": ids[h]} for h, row in contents.uses)
+        _insert(connection, IMAGE_PACKAGES, uses)
+        _insert(connection, FINDINGS, ({**row, "image_key": key} for row in contents.findings))
+        _insert(connection, IMAGE_LAYERS, ({**row, "image_key": key} for row in contents.layers))
 
 
 def _package_ids(connection: Connection, rows: Mapping[str, dict[str, Any]]) -> dict[str, int]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, select
 
 from scanner.errors import InvalidReferenceError
 from scanner.model import Reference, ScanReport, parse_reference
 from scanner.store._dialect import clean
-from scanner.store._images import write_report
+from scanner.store._image_rows import Contents
+from scanner.store._images import is_written, prepare, write_report
 from scanner.store._moments import now_ms, to_ms
 from scanner.store._tables import TAGS
 from scanner.store._tags import ask_tags, record_tag
+from scanner.store._transactions import transact
 
 _LAYOUTS: Final = ("oci:", "oci-archive:")
 _NO_DIGESTS: Final = ("docker-archive:", "dir:")
@@ -30,6 +33,7 @@ def record_scan(
     tag: str = "",
     resolved_at_ms: int = 0,
     is_whole: bool = True,
+    contents: Mapping[str, Contents] | None = None,
 ) -> None:
     """Write a report in the caller's transaction; see :func:`scanner.store._images.write_report`.
 
@@ -42,6 +46,7 @@ def record_scan(
         registry=registry,
         repository=repository,
         is_whole=is_whole,
+        contents=contents,
     )
     if tag:
         _record_tag(connection, (registry, repository, tag), report.digest, resolved_at_ms)
@@ -63,11 +68,14 @@ def _record_tag(
         ask_tags(connection, [tag])
 
 
-def record_own(connection: Connection, report: ScanReport, *, is_whole: bool) -> None:
+def record_own(engine: Engine, report: ScanReport, *, is_whole: bool) -> None:
     """Write the report of a scan that nobody queued: where it was, its own reference says."""
+    with engine.connect() as connection:
+        contents = None if is_written(connection, report) else prepare(report)
     place = _place_of(report)
-    record_scan(
-        connection,
+    transact(
+        engine,
+        record_scan,
         report,
         at_ms=now_ms(),
         registry=place.registry if place else "",
@@ -75,6 +83,7 @@ def record_own(connection: Connection, report: ScanReport, *, is_whole: bool) ->
         tag=place.tag if place and not place.digest else "",
         resolved_at_ms=to_ms(datetime.fromisoformat(report.started_at)),
         is_whole=is_whole,
+        contents=contents,
     )
 
 

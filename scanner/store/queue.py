@@ -6,7 +6,6 @@ when. A report and the end of its scan are written in one transaction.
 
 from __future__ import annotations
 
-import random
 import sqlite3
 import threading
 import time
@@ -16,23 +15,22 @@ from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
 from scanner.model import ScanReport
 from scanner.ports.service import JobState, Lease, LeaseState, WorkQueue
 from scanner.store import _leases
 from scanner.store._backend import Backend, parse_where
-from scanner.store._database import open_database, writer
-from scanner.store._errors import sqlstate, store_errors
+from scanner.store._database import open_database
+from scanner.store._errors import store_errors
+from scanner.store._image_rows import Contents
+from scanner.store._images import prepare
 from scanner.store._record import record_scan
+from scanner.store._transactions import transact
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 _POLL_SECONDS: Final = 0.05
-_TRIES: Final = 5
-_AGAIN_STATES: Final = frozenset({"40001", "40P01", "23503", "23505"})
-"""PostgreSQL: others changed or removed the same rows meanwhile; from the start it can go well."""
 
 
 class SqlQueue:
@@ -43,7 +41,6 @@ class SqlQueue:
     ) -> None:
         """Use :func:`open_queue`."""
         self._engine = engine
-        self._writer = writer(engine)
         self._signal = signal
         self._rules = rules
         self._where = where
@@ -79,7 +76,9 @@ class SqlQueue:
 
         False: the lease is lost, or the scan was cancelled and is ended as that; nothing is stored.
         """
-        return self._write(_finish, lease, report)
+        with store_errors(self._where):
+            contents = prepare(report)
+        return self._write(_finish, lease, report, contents)
 
     def fail(
         self, lease: Lease, code: str, reason: str, *, retryable: bool, after_seconds: float = 0.0
@@ -121,20 +120,13 @@ class SqlQueue:
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _R:
-        """Return what ``move(connection, …)`` returns, in a transaction; again if others were in its way."""
         with store_errors(self._where):
-            for left in reversed(range(_TRIES)):
-                try:
-                    with self._writer.begin() as connection:
-                        return move(connection, *args, **kwargs)
-                except DBAPIError as error:
-                    if not left or sqlstate(error) not in _AGAIN_STATES:
-                        raise
-                time.sleep(random.random() / 10)  # noqa: S311 - no secret
-        raise AssertionError("the last try returns or raises")
+            return transact(self._engine, move, *args, **kwargs)
 
 
-def _finish(connection: Connection, lease: Lease, report: ScanReport) -> bool:
+def _finish(
+    connection: Connection, lease: Lease, report: ScanReport, contents: Mapping[str, Contents]
+) -> bool:
     row = _leases.begin_finish(connection, lease)
     if row is None:
         return False
@@ -147,6 +139,7 @@ def _finish(connection: Connection, lease: Lease, report: ScanReport) -> bool:
         tag="" if row.digest else row.tag,
         resolved_at_ms=row.started_at,
         is_whole=not row.platforms,
+        contents=contents,
     )
     _leases.end_with(connection, lease, report)
     return True

@@ -71,8 +71,8 @@ class SqlStore:
 
         if not has_digests(report):
             return False
-        with store_errors(self._where), self._writer.begin() as connection:
-            record_own(connection, report, is_whole=is_whole)
+        with store_errors(self._where):
+            record_own(self._engine, report, is_whole=is_whole)
         return True
 
     @contextmanager
