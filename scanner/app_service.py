@@ -58,6 +58,33 @@ def open_queue(settings: Settings) -> WorkQueue:
     )
 
 
+def shown_location(settings: Settings) -> str:
+    """Return what the database is called where others see it: without a password."""
+    from scanner.store._backend import parse_where  # noqa: PLC0415
+
+    return parse_where(app.store_location(settings)).shown
+
+
+def backup(settings: Settings, target: Path) -> None:
+    """Copy the embedded database to a new file while everything runs; raises ``StoreError``."""
+    from scanner.store.backup import backup as copy  # noqa: PLC0415
+
+    copy(app.store_location(settings), target)
+
+
+def collect(settings: Settings) -> dict[str, int]:
+    """Let go of what is kept no longer; return how many rows of which table went. Raises ``StoreError``."""
+    from scanner.store.retention import collect as collect_from  # noqa: PLC0415
+
+    kept = settings.retention
+    return collect_from(
+        app.store_location(settings),
+        scans_days=kept.scans_days,
+        images_days=kept.images_days,
+        deliveries_days=kept.deliveries_days,
+    )
+
+
 # Who may be asked, and secrets
 
 
@@ -216,29 +243,39 @@ async def serve(
     Raises:
         SettingsError, StoreError: it cannot begin.
     """
-    from scanner.app_loops import run_loops  # noqa: PLC0415
+    from scanner.app_loops import reconcile_targets, run_loops  # noqa: PLC0415
+    from scanner.service.retention import run_retention  # noqa: PLC0415
     from scanner.web.server import serve as serve_http  # noqa: PLC0415 - aiohttp
 
     options = server_options(settings, worker_command)
+    reconcile_targets(settings)
     store = await open_service_store(settings)
     try:
         await check_openness(settings, options.host, store)
         context = build_web_context(settings, store)
-        loops = asyncio.create_task(run_loops(settings, store, registry_check(settings)))
-        loops.add_done_callback(_tell_end)
+        every_seconds = settings.retention.every_seconds
+        loops = [
+            asyncio.create_task(run_loops(settings, store, registry_check(settings))),
+            asyncio.create_task(
+                run_retention(lambda: collect(settings), every_seconds=every_seconds)
+            ),
+        ]
+        for loop in loops:
+            loop.add_done_callback(_tell_end)
         try:
             await serve_http(context, options, on_listening=on_listening)
         finally:
-            loops.cancel()
-            await asyncio.gather(loops, return_exceptions=True)
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
     finally:
         await store.close()
 
 
-def _tell_end(loops: asyncio.Task[None]) -> None:
-    """Log a defect that ended the loops: answers and scans go on without them."""
-    if not loops.cancelled() and (error := loops.exception()) is not None:
-        _LOG.error("the loops ended", exc_info=error)
+def _tell_end(loop: asyncio.Task[None]) -> None:
+    """Log a defect that ended a loop: answers and scans go on without it."""
+    if not loop.cancelled() and (error := loop.exception()) is not None:
+        _LOG.error("a loop ended", exc_info=error)
 
 
 # Workers

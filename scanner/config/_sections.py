@@ -106,6 +106,8 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long what nobody needs any more is kept; 0 keeps it for ever."""
 
+    every_seconds: float = 3_600.0
+    """Between two looks for it."""
     scans_days: float = 30.0
     """Scans that are over, but for the newest of each image."""
     images_days: float = 0.0

@@ -29,7 +29,7 @@ from support.scanning import Outcome, command, environment, layer, run_scan, sca
 
 from scanner import __version__
 
-COMMANDS = ["backfill", "completion", "health", "plugins", "query", "scan", "serve", "settings", "token", "worker"]  # fmt: skip
+COMMANDS = ["backfill", "completion", "db", "health", "plugins", "query", "scan", "serve", "settings", "token", "worker"]  # fmt: skip
 PASSWORD = "correct-horse-battery"
 
 

@@ -80,7 +80,7 @@ def run_command(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=75,
     )
     assert "Traceback" not in done.stderr, done.stderr
     return Outcome(done.returncode, done.stdout, done.stderr)
@@ -92,9 +92,11 @@ def start_service(
 ) -> Iterator[Serving]:
     """Run a service with a token of every scope; kill it and its workers in the end."""
     home.mkdir(parents=True, exist_ok=True)
-    port = port or free_port()
-    chosen = {"server_listen": f"127.0.0.1:{port}", "webhooks_distribution_secret": WEBHOOK_SECRET}
-    chosen |= settings
+    chosen = {
+        "server_listen": f"127.0.0.1:{port or free_port()}",
+        "webhooks_distribution_secret": WEBHOOK_SECRET,
+    } | settings
+    port = int(str(chosen["server_listen"]).rpartition(":")[2])
     made = run_command(home, chosen, "token", "create", "tests", "--scope", "read,scan")
     with (home / "serve.out").open("wb") as out, (home / "serve.err").open("wb") as err:
         process = subprocess.Popen(

@@ -15,7 +15,7 @@ from scanner.ports import TokenRecord
 
 SCOPES: Final = ("read", "scan", "webhook", "admin")
 _UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-_SPAN: Final = re.compile(r"([1-9][0-9]{0,4})([hdw])\Z")
+_SPAN: Final = re.compile(r"([1-9][0-9]{0,3})([hdw])\Z")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@-]{0,99}\Z")
 
 
