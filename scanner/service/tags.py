@@ -54,7 +54,11 @@ async def run_tag_checks(
     checks = _Checks(store, open_names, fingerprint, is_allowed, options or TagOptions())
     try:
         while True:
-            await checks.round()
+            try:
+                await checks.round()
+            except Exception:  # noqa: BLE001 - a defect must not end the loop
+                _LOG.exception("tags not checked")
+                await asyncio.sleep(checks.options.closed_seconds)
     finally:
         checks.close()
 
@@ -72,7 +76,7 @@ class _Checks:
         self._open_names = open_names
         self._fingerprint = fingerprint
         self._is_allowed = is_allowed
-        self._options = options
+        self.options = options
         self._threads = ThreadPoolExecutor(options.parallel_count, thread_name_prefix="tags")
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._closed_until: dict[str, float] = {}
@@ -85,7 +89,7 @@ class _Checks:
 
     async def round(self) -> None:
         """Take some tags and ask their registries side by side."""
-        count = self._options.checks_count
+        count = self.options.checks_count
         try:
             taken = await self._store.tag_checks(count)
         except StoreError as error:
@@ -96,9 +100,9 @@ class _Checks:
             if registry not in self._busy and self._is_open(registry):
                 self._busy[registry] = asyncio.create_task(self._ask_registry(registry, checks))
         if self._busy:
-            await asyncio.wait(self._busy.values(), timeout=self._options.round_seconds)
+            await asyncio.wait(self._busy.values(), timeout=self.options.round_seconds)
         if len(taken) < count:
-            await asyncio.sleep(self._options.poll_seconds)
+            await asyncio.sleep(self.options.poll_seconds)
 
     def _is_open(self, registry: str) -> bool:
         if not self._is_allowed(registry):
@@ -110,7 +114,7 @@ class _Checks:
         try:
             names = await self._in_thread(lambda: self._open_names(registry))
             try:
-                gate = asyncio.Semaphore(self._options.registry_parallel_count)
+                gate = asyncio.Semaphore(self.options.registry_parallel_count)
                 answers = await asyncio.gather(*(self._ask(names, one, gate) for one in checks))
             finally:
                 names.close()
@@ -162,7 +166,7 @@ class _Checks:
 
     def _leave_alone(self, registry: str, error: ScannerError) -> None:
         asked = error.after_seconds if isinstance(error, UpstreamError) else 0.0
-        seconds = min(max(asked, self._options.closed_seconds), _LONGEST_CLOSED_SECONDS)
+        seconds = min(max(asked, self.options.closed_seconds), _LONGEST_CLOSED_SECONDS)
         self._closed_until[registry] = asyncio.get_running_loop().time() + seconds
         _tell(registry, error)
 
