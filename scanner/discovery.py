@@ -30,7 +30,7 @@ _ANALYZER_PACKAGES = (
     "scanner.analyzers.crypto",
     "scanner.analyzers.config",
 )
-_ENGINE_VERSION = 1
+_ENGINE_VERSION = 2
 """Rises when the engine (not an analyzer) would give another layer report for the same bytes."""
 
 _ANALYZER_KINDS: tuple[type[object], ...] = (

@@ -120,6 +120,8 @@ class OddLayer:
     stored: bytes | None = None
     """What lies under the digest of ``blob``."""
     said: dict[str, Any] = field(default_factory=dict)
+    diff_id: str = ""
+    """Instead of that of ``tar``, for a layer too large to hold."""
 
 
 def odd_image(layers: Sequence[OddLayer], architecture: str = "amd64") -> Image:
@@ -129,7 +131,7 @@ def odd_image(layers: Sequence[OddLayer], architecture: str = "amd64") -> Image:
             "os": "linux",
             "architecture": architecture,
             "config": {"User": "1"},
-            "rootfs": {"type": "layers", "diff_ids": [digest(one.tar) for one in layers]},
+            "rootfs": {"type": "layers", "diff_ids": [x.diff_id or digest(x.tar) for x in layers]},
         }
     )
     described = [descriptor(layer_media_type(one.blob), one.blob) | one.said for one in layers]

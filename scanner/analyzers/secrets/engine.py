@@ -31,7 +31,7 @@ from scanner.errors import SettingsError
 from scanner.model import Finding, Kind, Severity
 from scanner.ports import Hit, Pattern, PatternAnalyzer
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _BEFORE_BYTES: Final = 2_048
 _MATCHES_COUNT: Final = 64
 """Confirmed matches looked at in one window."""
