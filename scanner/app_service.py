@@ -89,9 +89,16 @@ def collect(settings: Settings) -> dict[str, int]:
 
 
 def allowed_registries(settings: Settings) -> tuple[str, ...]:
-    """Return the registries that somebody else's word may send us to."""
+    """Return the registries that somebody else's word may send us to; those we walk ourselves, too.
+
+    Raises:
+        SettingsError: ``server.reconcile`` is wrong.
+    """
+    from scanner.app_loops import reconcile_targets  # noqa: PLC0415 - the scan engine
+
     fixed = (w.host for w in settings.webhooks.values() if w.host)
-    return tuple(dict.fromkeys((*settings.server.allowed_registries, *fixed)))
+    walked = (target.registry for target in reconcile_targets(settings))
+    return tuple(dict.fromkeys((*settings.server.allowed_registries, *fixed, *walked)))
 
 
 def registry_check(settings: Settings) -> Callable[[str], bool]:
