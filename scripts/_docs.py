@@ -17,6 +17,7 @@ from scanner.attest.predicates import scan
 from scanner.config import SettingInfo, explain_settings
 from scanner.model import Severity
 from scanner.pipeline.scan import SCHEMA_VERSION
+from scanner.policy import cases, parse
 from scanner.ports import EntryAnalyzer, FileAnalyzer, PatternAnalyzer
 from scanner.ports.analyzer import Analyzer
 from scanner.reports.json import schema
@@ -37,6 +38,9 @@ def pages() -> dict[str, str]:
         f"docs/schema/attestation-scan-{scan.SCHEMA_VERSION}.json": (
             json.dumps(scan.schema(), indent=2) + "\n"
         ),
+        "docs/schema/policy-v1.json": json.dumps(parse.schema(), indent=2) + "\n",
+        "docs/schema/policy-test-v1.json": json.dumps(cases.schema(), indent=2) + "\n",
+        "scanner/policy/rule_ids.txt": "".join(f"{rule}\n" for rule in rule_ids()),
     }
 
 
@@ -135,6 +139,12 @@ def rules_page() -> str:
         rows = ((_code(r.id), str(r.severity), r.title) for r in load_rules(path))
         lines += _table(("rule", "severity", "what was found"), rows)
     return "\n".join(lines) + "\n"
+
+
+def rule_ids() -> list[str]:
+    """Return the ids of all rules, sorted."""
+    secrets = {r.id for p in (_ANALYZERS / "secrets/rules").glob("*.toml") for r in load_rules(p)}
+    return sorted(secrets | {rule.id for rule in check_rules()})
 
 
 def check_rules() -> list[CheckRule]:

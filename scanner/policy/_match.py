@@ -17,7 +17,7 @@ from scanner.model.vulnerability import (
     vulnerability_ids,
 )
 from scanner.policy import _globs
-from scanner.policy._document import LayerOrigin, Match
+from scanner.policy.document import LayerOrigin, Match
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,6 +233,29 @@ class Many:
 
 
 @dataclass(frozen=True, slots=True)
+class WordMap:
+    """Texts by any key."""
+
+    most: int = 1_000
+
+    def read(self, node: Node, where: str, problems: Problems) -> Any:
+        """Return a dictionary."""
+        if not isinstance(node, MappingNode) or len(node.values) > self.most:
+            return problems.expected(node, where, f"at most {self.most:,} keys with texts")
+        item = Text(most=10_000)
+        values = {k: item.read(value, f"{where}.{k}", problems) for k, value in node.values.items()}
+        return BAD if any(value is BAD for value in values.values()) else values
+
+    def schema(self) -> dict[str, Any]:
+        """Return an object of strings."""
+        return {
+            "type": "object",
+            "additionalProperties": {"type": ["string", "number", "boolean"]},
+            "maxProperties": self.most,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
     """One key of an object."""
 

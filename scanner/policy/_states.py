@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from scanner.model import Decision, FileIssue, ImageReport, Kind, Reason, ScanState
-from scanner.policy._document import Advised, Scanned, Signed
 from scanner.policy.compiled import EffectiveRules
+from scanner.policy.document import Advised, Scanned, Signed
 from scanner.policy.subject import Subject
 
 _PARTS_SHOWN = 3

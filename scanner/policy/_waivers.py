@@ -10,8 +10,8 @@ from typing import Final
 from scanner.model import Finding
 from scanner.model.vulnerability import vulnerability_ids
 from scanner.policy import _globs
-from scanner.policy._document import Waiver, Where
 from scanner.policy._match import package_matcher
+from scanner.policy.document import Waiver, Where
 
 
 class CompiledWhere:

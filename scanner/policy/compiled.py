@@ -8,7 +8,9 @@ from typing import Any, Final, TypeAlias
 
 from scanner.model import Decision, Finding, Kind, Severity
 from scanner.policy import _expressions
-from scanner.policy._document import (
+from scanner.policy._match import Circumstances, CompiledMatch, compile_match
+from scanner.policy._waivers import CompiledWhere, WaiverIndex
+from scanner.policy.document import (
     Action,
     Advised,
     Covered,
@@ -18,10 +20,8 @@ from scanner.policy._document import (
     Scanned,
     Signed,
 )
-from scanner.policy._match import Circumstances, CompiledMatch, compile_match
-from scanner.policy._parse import parse_document
-from scanner.policy._vex import Statement, VexIndex
-from scanner.policy._waivers import CompiledWhere, WaiverIndex
+from scanner.policy.parse import parse_document
+from scanner.policy.vex import Statement, VexIndex
 
 Condition: TypeAlias = Callable[[Mapping[str, Any]], bool]
 _REMEMBERED: Final = 16_384

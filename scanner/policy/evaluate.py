@@ -12,14 +12,14 @@ from typing import TypeAlias
 
 from scanner.model import Decision, Finding, ImageReport, Reason, Verdict, Waived
 from scanner.model.vulnerability import VULNERABILITY_ID, vulnerability_ids
-from scanner.policy._document import Waiver
 from scanner.policy._expressions import ExpressionError, names_in
 from scanner.policy._facts import finding_facts, image_facts, report_facts
 from scanner.policy._match import Circumstances
 from scanner.policy._states import counts, state_reasons
-from scanner.policy._vex import ImageNames, Statement
 from scanner.policy.compiled import CompiledRule, EffectiveRules, Policy
+from scanner.policy.document import Waiver
 from scanner.policy.subject import Subject, base_layers_count
+from scanner.policy.vex import ImageNames, Statement
 
 Exemption: TypeAlias = Waiver | Statement
 

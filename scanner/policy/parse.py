@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from scanner.errors import SettingsError
 from scanner.model import Kind, Severity, digest_of
-from scanner.policy import _document as d
 from scanner.policy import _expressions
+from scanner.policy import document as d
 from scanner.policy._shape import (
     BAD,
     GLOB,
@@ -24,8 +24,10 @@ from scanner.policy._shape import (
     Problems,
     Text,
 )
-from scanner.policy._yaml import DocumentError, Scalar, parse_yaml
+from scanner.policy._yaml import DOCUMENT_BYTES, DocumentError, Scalar, parse_yaml
 from scanner.policy._yaml import Mapping as MappingNode
+
+__all__ = ["DOCUMENT_BYTES", "parse_document", "read_document", "schema"]
 
 _NAME: Final = Text(
     most=64, pattern="[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", form="lower-case letters, digits and -"
