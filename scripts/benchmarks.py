@@ -310,17 +310,7 @@ def import_times(store: Path, reference: str, options: tuple[str, ...]) -> list[
         "SCANNER_STORE_DIRECTORY": str(store / "data"),
         "SCANNER_STORE_CACHE_DIRECTORY": str(store / "cache"),
     }
-    command = [
-        sys.executable,
-        "-P",
-        "-X",
-        "importtime",
-        "-m",
-        "scanner.cli.main",
-        "scan",
-        reference,
-        *options,
-    ]
+    command = [sys.executable, "-P", "-X", "importtime", "-m", "scanner.cli.main", "scan", reference, *options]  # fmt: skip
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     totals: dict[str, float] = {}
     for line in done.stderr.splitlines():
@@ -371,12 +361,22 @@ def bench_shared(_arguments: argparse.Namespace) -> None:
         say(f"  layers read in all: {read} of {len(layers)} (13 distinct)")
 
 
+def bench_push(_arguments: argparse.Namespace) -> None:
+    """From a push to the answer by digest, with a real registry and a real service."""
+    from bench_push import push_to_answer  # noqa: PLC0415
+
+    say("push to answer: skopeo copy to a registry that tells the service")
+    with work_directory() as work:
+        push_to_answer(work, {n: built_image(n) for n in ("tiny", "debian", "node")}, say)
+
+
 BENCHMARKS = {
     "large": bench_large,
     "layer": bench_layer,
     "entries": bench_entries,
     "quick": bench_quick,
     "shared": bench_shared,
+    "push": bench_push,
 }
 
 
