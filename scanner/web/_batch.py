@@ -1,4 +1,4 @@
-"""Group what many requests write at once into few transactions, and answer each only after its commit."""
+"""Group what many requests write (or ask) at once into few transactions, and answer each only after its end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ R = TypeVar("R")
 
 
 class Batch(Generic[I, R]):
-    """Collect items while the batch before is being written; write them in one call.
+    """Collect items while the batch before is being written; write them in one call, or look them up.
 
     ``write`` gets 1 to ``most_count`` items in the order of their arrival and returns as many results. If it
     raises, every request of that batch gets the error, and none was written.

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from scanner.ports import Delivery, Enqueued, ScanRequest
+from scanner.ports import Delivery, Enqueued, ImageSummary, ScanRequest
 from scanner.web._auth import TokenCheck
 from scanner.web._batch import Batch
 from scanner.web._finished import FinishedScans
@@ -16,6 +16,7 @@ from scanner.web._watch import ScanWatch
 TOKEN_CHECK: Final = web.AppKey("token_check", TokenCheck)
 ROUTES: Final = web.AppKey("routes", tuple[Route[Any, Any], ...])
 REQUESTS: Final = web.AppKey("requests", Batch[ScanRequest, Enqueued])
+IMAGES: Final = web.AppKey("images", Batch[str, ImageSummary | None])
 DELIVERIES: Final = web.AppKey("deliveries", Batch[Delivery, bool])
 WATCH: Final = web.AppKey("watch", ScanWatch)
 FINISHED: Final = web.AppKey("finished", FinishedScans)

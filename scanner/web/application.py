@@ -14,13 +14,13 @@ from typing import Any, Final
 from aiohttp import web
 
 from scanner.logs import log_fields
-from scanner.ports import Enqueued, ScanRequest
+from scanner.ports import Enqueued, ImageSummary, ScanRequest, ServiceStore
 from scanner.web import routes
 from scanner.web._auth import TokenCheck
 from scanner.web._batch import Batch
 from scanner.web._context import WebContext
 from scanner.web._finished import FinishedScans
-from scanner.web._keys import DELIVERIES, FINISHED, REQUESTS, ROUTES, TOKEN_CHECK, WATCH
+from scanner.web._keys import DELIVERIES, FINISHED, IMAGES, REQUESTS, ROUTES, TOKEN_CHECK, WATCH
 from scanner.web._problems import response_of
 from scanner.web._request import body_of, parameters_of
 from scanner.web._route import Call, Route
@@ -48,6 +48,8 @@ def build_application(context: WebContext) -> web.Application:
     application[TOKEN_CHECK] = TokenCheck(context.store, is_open=context.is_open)
     application[ROUTES] = all_routes()
     application[REQUESTS] = requests = Batch(_enqueue_with(context))
+    # What is asked while an answer is looked up is looked up together: a burst costs few turns of the database.
+    application[IMAGES] = Batch(_look_up_in(context.store), gather_seconds=0)
     application[DELIVERIES] = deliveries = Batch(context.store.record_deliveries)
     application[FINISHED] = FinishedScans(context.store, context.metrics)
     application[WATCH] = watch = ScanWatch(context.store)
@@ -75,6 +77,18 @@ def _enqueue_with(
         return await context.store.enqueue_many(requests, context.fingerprint)
 
     return enqueue
+
+
+def _look_up_in(
+    store: ServiceStore,
+) -> Callable[[Sequence[str]], Awaitable[Sequence[ImageSummary | None]]]:
+    async def look_up(digests: Sequence[str]) -> Sequence[ImageSummary | None]:
+        if len(digests) == 1:
+            return [await store.image(digests[0])]
+        found = await store.images(set(digests))
+        return [found.get(digest) for digest in digests]
+
+    return look_up
 
 
 def _checked(route: Route[Any, Any], context: WebContext) -> Handler:

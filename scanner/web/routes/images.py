@@ -17,6 +17,7 @@ from scanner.web._image_answer import (
     answer_without_image,
     now_at,
 )
+from scanner.web._keys import IMAGES
 from scanner.web._negotiate import etag_of, is_known
 from scanner.web._parameters import (
     DigestText,
@@ -68,7 +69,7 @@ async def get_image(call: Call[WantedImage, None]) -> web.StreamResponse:
     An image that waits or is being scanned answers 200, too, with the id of its scan.
     """
     digest = call.parameters.digest
-    image = await call.context.store.image(digest)
+    image = await call.request.app[IMAGES].add(digest)
     if image is None:
         return await _without_image(call)
     answer = answer_of(
