@@ -16,6 +16,7 @@ from scanner.errors import SettingsError, StoreError
 from scanner.layers.cache_files import remove_abandoned, save
 from scanner.pipeline.context import ScanContext
 from scanner.ports import Analyzer, ReportStore, SourceOptions
+from scanner.sources._registry_proxy import read_proxies
 
 _FINGERPRINT_CHARS: Final = 16
 _M_ARENA_MAX: Final = -8
@@ -81,6 +82,7 @@ def source_options(settings: Settings, spool_dir: Path) -> SourceOptions:
         connect_seconds=registry.connect_seconds,
         idle_seconds=settings.limits.idle_seconds,
         retries_count=registry.retries_count,
+        proxies=read_proxies(os.environ),
     )
 
 

@@ -39,7 +39,7 @@ from scanner.ports.service import (
     TokenRecord,
     WorkQueue,
 )
-from scanner.ports.source import BlobStream, ImageSource, SourceFactory, SourceOptions
+from scanner.ports.source import BlobStream, ImageSource, Proxies, SourceFactory, SourceOptions
 from scanner.ports.store import ReportStore
 from scanner.ports.version import VersionScheme
 from scanner.ports.webhook import (
@@ -86,6 +86,7 @@ __all__ = [
     "PatternAnalyzer",
     "Priority",
     "Progress",
+    "Proxies",
     "QueueCounts",
     "Reply",
     "ReportFormat",

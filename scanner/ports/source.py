@@ -7,7 +7,7 @@ A source answers with raw bytes; parsing and digest checks of manifests are done
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -62,6 +62,17 @@ class ImageSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Proxies:
+    """Through whom registries are reached; URLs of http or https proxies, perhaps with a password."""
+
+    http: str = field(default="", repr=False)
+    """For plain http; empty: straight."""
+    https: str = field(default="", repr=False)
+    no_proxy: str = ""
+    """Hosts that are reached straight, as NO_PROXY writes them."""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceOptions:
     """What sources may need; plain values, so that they never read settings themselves."""
 
@@ -79,6 +90,7 @@ class SourceOptions:
     connect_seconds: float = 5.0
     idle_seconds: float = 60.0
     retries_count: int = 4
+    proxies: Proxies = Proxies()
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,7 @@ class RegistryClient(oras.provider.Registry):  # type: ignore[misc] # oras has n
                 is_registry=prefix.endswith(f"{self.host}/"),
                 timeout_seconds=timeout_seconds,
                 ca_file=self._options.ca_file,
+                proxies=self._options.proxies,
             )
             self.session.mount(prefix, adapter)
 

@@ -28,6 +28,7 @@ from scanner.errors import NotFoundError, UnauthorizedError, UpstreamError
 T = TypeVar("T")
 
 _RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
+_TUNNEL_REFUSED: Final = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
 _FEW_TRIES: Final = 2
 """For what seldom gets better: 500, and nobody listening."""
 _HUB: Final = "registry-1.docker.io"
@@ -109,10 +110,25 @@ def _translated(error: Exception, host: str, operation: str) -> UpstreamError | 
         return UpstreamError(host, operation, "no such host name")
     if isinstance(cause, requests.exceptions.InvalidURL | urllib3.exceptions.LocationParseError):
         return UpstreamError(host, operation, "an address that cannot be used")
+    if isinstance(error, requests.exceptions.ProxyError):
+        return _proxy_failure(cause, host, operation)
     tries = _FEW_TRIES if isinstance(cause, ConnectionRefusedError) else None
     return TransientError(
         UpstreamError(host, operation, _reason(cause), retryable=True), tries=tries
     )
+
+
+def _proxy_failure(cause: BaseException, host: str, operation: str) -> TransientError:
+    refused = _TUNNEL_REFUSED.search(str(cause))
+    reason = f"HTTP {refused[1]}" if refused else _reason(cause)
+    error = UpstreamError(
+        host,
+        operation,
+        f"the proxy: {reason}",
+        retryable=True,
+        hint="see HTTPS_PROXY, HTTP_PROXY and NO_PROXY in the environment",
+    )
+    return TransientError(error, tries=_FEW_TRIES)
 
 
 def _tls_failure(cause: ssl.SSLError, host: str, operation: str) -> UpstreamError | TransientError:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import Final
+from typing import Final, NoReturn
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from scanner.errors import ForbiddenHostError, UpstreamError
@@ -75,9 +75,13 @@ class HostGuard:
         reach = reach_of(address)
         if reach > self._seen:
             kind = reach.name.lower().replace("_", "-")
-            raise ForbiddenHostError(
-                self.host, "follow", f"the registry points to {hostname[:255]}, a {kind} address"
-            )
+            self.refuse(hostname, f"a {kind} address")
+
+    def refuse(self, hostname: str, kind: str) -> NoReturn:
+        """Raise ``ForbiddenHostError`` for a host, saying of what kind it is."""
+        raise ForbiddenHostError(
+            self.host, "follow", f"the registry points to {hostname[:255]}, {kind}"
+        )
 
 
 def split_url(url: str, *, host: str, operation: str) -> SplitResult:

@@ -5,11 +5,14 @@ Source: https://urllib3.readthedocs.io/en/stable/advanced-usage.html
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -19,7 +22,9 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from scanner import __version__
 from scanner.errors import SettingsError
+from scanner.ports.source import Proxies
 from scanner.sources._registry_hosts import HostGuard
+from scanner.sources._registry_proxy import proxy_for
 
 
 class PlainSession(requests.Session):
@@ -46,7 +51,11 @@ class GuardedAdapter(HTTPAdapter):
         is_registry: bool,
         timeout_seconds: tuple[float, float],
         ca_file: Path | None,
+        proxies: Proxies,
     ) -> None:
+        self._guard = guard
+        self._is_registry = is_registry
+        self._proxies = proxies
         self._pools = _guarded_pools(guard, is_registry=is_registry)
         self._timeout_seconds = timeout_seconds
         self._ca_file = ca_file
@@ -59,6 +68,13 @@ class GuardedAdapter(HTTPAdapter):
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+        """Return the pool manager of a proxy; the user's CA counts there, too."""
+        if self._ca_file is not None:
+            context = _context(self._ca_file)
+            proxy_kwargs |= {"ssl_context": context, "proxy_ssl_context": context}
+        return super().proxy_manager_for(proxy, **proxy_kwargs)
+
     def send(  # noqa: PLR0917 - the signature of requests
         self,
         request: requests.PreparedRequest,
@@ -66,17 +82,40 @@ class GuardedAdapter(HTTPAdapter):
         timeout: float | tuple[float, float] | tuple[float, None] | None = None,
         verify: bool | str = True,  # noqa: FBT001, FBT002
         cert: Any = None,
-        proxies: Mapping[str, str] | None = None,
+        proxies: Mapping[str, str] | None = None,  # noqa: ARG002 - ours count
     ) -> requests.Response:
-        """Send with our time-outs where the caller names none."""
+        """Send with our time-outs where the caller names none, through our proxy if there is one."""
+        url = request.url or ""
+        proxy = proxy_for(url, self._proxies)
+        if proxy:
+            self._check_proxied(urlsplit(url))
         return super().send(
             request,
             stream=stream,
             timeout=timeout or self._timeout_seconds,
             verify=verify,
             cert=cert,
-            proxies=proxies,
+            proxies={url.partition(":")[0]: proxy} if proxy else {},
         )
+
+    def _check_proxied(self, target: SplitResult) -> None:
+        """Check a host to which the proxy is to connect in our place.
+
+        Only the proxy may know its name; then its certificate has to prove it.
+        """
+        host = target.hostname or ""
+        if self._is_registry:
+            with contextlib.suppress(ValueError):
+                self._guard.note(str(ip_address(host)))
+            return
+        try:
+            found = socket.getaddrinfo(host, target.port, type=socket.SOCK_STREAM)
+        except OSError:
+            if target.scheme != "https":
+                self._guard.refuse(host, "a host that only the proxy knows, over plain http")
+            return
+        for *_, address in found:
+            self._guard.check(host, str(address[0]))
 
 
 def _context(ca_file: Path) -> Any:
