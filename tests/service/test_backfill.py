@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from support.faulty_registry import Reply, json_reply, start_faulty_registry
 from support.registry import start_registry
-from support.service import app_image
+from support.service import app_image, wait_for
 
 from scanner.errors import UpstreamError
 from scanner.ports import JobState
@@ -165,3 +167,16 @@ def test_the_command(tmp_path, service):
     refused = service.run("backfill", registry.host)
     assert refused[0] == 2
     assert "server.allowed_registries" in refused[2]
+
+
+def test_a_command_that_is_interrupted(faulty, service):
+    """The same command again does what is left, and nothing twice."""
+    target = f"{faulty.host}/a"
+    with service.start("backfill", target, "--per-second", "2") as process:
+        wait_for(lambda: faulty.paths("/v2/a/manifests/0"))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    code, out, _ = service.run("backfill", target, "--per-second", "1000")
+    left_out = "       1 left out: signature or attestation\n"
+    assert (code, out) == (0, ends(target, 1, 4, "3 queued") + left_out)
+    assert digests(service) == sorted(one.digest for one in IMAGES[:3])

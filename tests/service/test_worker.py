@@ -207,6 +207,18 @@ def test_a_lost_lease_ends_the_scan_silently(faulty, held, service):
     assert (record.state, record.leased_by) == (JobState.SCANNING, "another")
 
 
+def test_a_scan_that_does_not_end_is_given_up(faulty, held, service):
+    service.more["queue_lease_seconds"] = 1.5
+    scan_id = service.push(f"{faulty.host}/team/app@{ONE.digest}")
+    thread = threading.Thread(target=service.work, kwargs={"stop_seconds": 0.1})
+    thread.start()
+    held.asked.wait(30)
+    service.execute("UPDATE scans SET started_at = 1")
+    thread.join()
+    record = service.scan(scan_id)
+    assert (record.state, record.error_code) == (JobState.FAILED, "limit-exceeded")
+
+
 def test_the_process_is_used_up(service):
     assert service.work(0) is WorkerEnd.RECYCLED
     assert service.work(memory_bytes=1) is WorkerEnd.RECYCLED

@@ -114,6 +114,30 @@ def test_four_at_once_scan_nothing_twice(faulty, service):
     assert len({r.leased_by for r in records} - {""}) <= 4
 
 
+def test_killed_at_any_time_nothing_is_lost(faulty, service):
+    """A worker is killed whenever one has begun a scan, four times; the last ones are left alone."""
+    service.more["queue_lease_seconds"] = 1.5
+    images = [app_image(f"k{number}") for number in range(8)]
+    for number, one in enumerate(images):
+        faulty.serve(one, f"team/app{number}", "1")
+    ids = [
+        service.push(f"{faulty.host}/team/app{number}@{one.digest}")
+        for number, one in enumerate(images)
+    ]
+    for _ in range(4):
+        faulty.gate.is_asked.clear()
+        with service.worker() as worker:
+            faulty.gate.is_asked.wait(60)
+            worker.kill()
+    faulty.gate.is_open.set()
+    with service.worker(), service.worker():
+        records = [service.until(scan_id, "complete", "failed") for scan_id in ids]
+    assert {r.state for r in records} == {JobState.COMPLETE}
+    assert sum(r.attempts for r in records) == len(ids) + 4
+    known = service.ask(lambda store: store.images([one.digest for one in images]))
+    assert len(known) == len(images)
+
+
 def test_logs_name_the_scan_and_no_secret(faulty, service):
     service.more["registry_username"] = "u"
     service.more["registry_password"] = secret = "pass" + "word-1"

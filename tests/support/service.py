@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -162,19 +162,24 @@ class Service:
             queue.close()
             store.close()
 
+    def worker(self, **more: object) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """Run ``scanner worker``; killed in the end if it still runs. See :meth:`logs`."""
+        return self.start("worker", **more)
+
     @contextmanager
-    def worker(self, **more: object) -> Iterator[subprocess.Popen[bytes]]:
-        """Run ``scanner worker``; killed in the end if it still runs. Its log is ``home/worker-N.log``."""
+    def start(self, *arguments: object, **more: object) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a command in the background."""
         self.home.mkdir(parents=True, exist_ok=True)
-        number = len(list(self.home.glob("worker-*.log")))
+        number = len(list(self.home.glob("*.log")))
         variables = {f"SCANNER_{name.upper()}": str(value) for name, value in more.items()}
         with (
-            (self.home / f"worker-{number}.log").open("wb") as log,
+            (self.home / f"{number:03}.log").open("wb") as log,
             subprocess.Popen(
-                command("worker"),
+                command(*arguments),
                 env={**self.variables, **variables},
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
+                stdout=log,
                 stderr=log,
             ) as process,
         ):
@@ -184,7 +189,8 @@ class Service:
                 process.kill()
 
     def logs(self) -> str:
-        return "".join(path.read_text() for path in sorted(self.home.glob("worker-*.log")))
+        """Return what commands in the background have written."""
+        return "".join(path.read_text() for path in sorted(self.home.glob("*.log")))
 
     @property
     def open_names(self) -> app_loops.OpenNames:
