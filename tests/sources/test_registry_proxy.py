@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
+import socket
+import socketserver
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
-from support.faulty_registry import FaultyRegistry, Reply, error_reply, redirect
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from support.faulty_registry import (
+    FaultyRegistry,
+    Reply,
+    error_reply,
+    redirect,
+    start_faulty_registry,
+)
 from support.registry_samples import APP, BACKOFF, LAYER_PATH, NAME, read_all
 
 from scanner.errors import ForbiddenHostError, SettingsError, UpstreamError
@@ -178,3 +194,78 @@ def test_nobody_listens(through, proxy):
     assert caught.value.reason == "the proxy: connection refused"
     assert "proxy-pass" not in str(caught.value)
     assert not proxy.seen
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """Return a file with a key and a self-signed certificate for ``registry.test``."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "made")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    path = tmp_path / "both.pem"
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(secret + made.public_bytes(pem))
+    return path
+
+
+def pump(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65_536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def tunnel_to(port: int) -> Iterator[tuple[str, list[bytes]]]:
+    """Run a proxy that leads every tunnel to a local port; give its address and what it was asked in the clear."""
+    asked: list[bytes] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            lines = iter(self.rfile.readline, b"\r\n")
+            asked.append(b"".join(lines))
+            with socket.create_connection(("127.0.0.1", port)) as target:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                back = threading.Thread(target=pump, args=(target, self.connection))
+                back.start()
+                pump(self.connection, target)
+                back.join()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"127.0.0.1:{server.server_address[1]}", asked
+        server.shutdown()
+
+
+def test_https_through_a_tunnel_with_our_ca(certificate, options):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with start_faulty_registry(context) as served:
+        served.serve(APP, NAME)
+        with tunnel_to(int(served.host.rpartition(":")[2])) as (address, asked):
+            proxies = Proxies(https=f"http://proxy-user:proxy-pass@{address}")
+            given = options(
+                ca_file=certificate, proxies=proxies, username="me", password="registry-pass"
+            )
+            with open_registry(f"{HOST}/{NAME}:1", given, backoff=BACKOFF) as source:
+                assert source.root()[0].digest == APP.digest
+                assert read_all(source) == APP.layers[0]
+    text = b"".join(asked).decode()
+    assert text.startswith(f"CONNECT {HOST}:443 ")
+    assert f"Basic {USER}" in text
+    assert "\r\nAuthorization:" not in text
+    assert not any("Proxy-Authorization" in seen.headers for seen in served.seen)
