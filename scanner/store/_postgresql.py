@@ -113,7 +113,7 @@ class Listener:
 
     def wait(self, seconds: float) -> None:
         """Return when told, at the latest after ``seconds``. Raises as :meth:`mark` does."""
-        self._hear(seconds, 1)
+        self._hear(max(0.0, seconds), 1)
 
     def _hear(self, seconds: float, most: int | None) -> None:
         with self._errors():

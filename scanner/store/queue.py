@@ -31,6 +31,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 _POLL_SECONDS: Final = 0.05
+_PAUSES_PER_LOOK: Final = 9
 
 
 class SqlQueue:
@@ -103,15 +104,20 @@ class SqlQueue:
         """Wait for changes until one of them, or the time, gives something to do."""
         while True:
             self._signal.mark()  # what changes from here on ends the wait
+            began = time.monotonic()
             with self._engine.connect() as connection:
                 if _leases.is_waiting(connection, self._rules):
                     return
                 next_ms = _leases.next_moment_ms(connection)
-            left = deadline - time.monotonic()
+            looked_until = time.monotonic()
+            left = deadline - looked_until
             if left <= 0:
                 return
             due = left if next_ms is None else next_ms / 1_000 + 0.001
-            self._signal.wait(min(left, due))
+            # A long queue of a busy registry is long to look through: that must not take all the time.
+            pause = min(left, _PAUSES_PER_LOOK * (looked_until - began))
+            time.sleep(pause)
+            self._signal.wait(min(left, due) - pause)
 
     def _write(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,6 +106,29 @@ def hold(where: str) -> None:
     time.sleep(600)
 
 
+def rate(where: str, count: str) -> None:
+    """Print how many scans a second one process queues, leases and ends (nothing was found in them)."""
+    queue = open_queue(where)
+    empty = msgspec.structs.replace(report_of("").images[0], packages=(), findings=(), layers=())
+    seconds = Counter()
+
+    def timed(name, do, *arguments):
+        began = time.perf_counter()
+        result = do(*arguments)
+        seconds[name] += time.perf_counter() - began
+        return result
+
+    timed("queued", enqueue_numbers, where, int(count))
+    while lease := timed("leased", queue.lease, "w"):
+        timed("extended", queue.heartbeat, lease)
+        digest = lease.scan.digest
+        image = msgspec.structs.replace(empty, digest=digest)
+        timed("ended", queue.finish, lease, report_of(digest, images=(image,)))
+    queue.close()
+    for name, spent in seconds.items():
+        print(f"{name:9}{int(count) / spent:8,.0f}/s")  # noqa: T201
+
+
 def stall(where: str) -> None:
     """Store a report, and never commit it."""
     queue = open_queue(where)
@@ -119,4 +143,4 @@ def stall(where: str) -> None:
 
 
 if __name__ == "__main__":
-    {"work": work, "hold": hold, "stall": stall}[sys.argv[1]](*sys.argv[2:])
+    {"work": work, "hold": hold, "stall": stall, "rate": rate}[sys.argv[1]](*sys.argv[2:])
