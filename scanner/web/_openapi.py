@@ -26,9 +26,9 @@ def problems_of(route: Route[Any, Any]) -> tuple[int, ...]:
     if route.scope is not None:
         found |= {401, 403}
     if route.body is not None:
-        found |= {413, 415}
+        found |= {408, 413, 415}
     if route.raw_body:
-        found.add(413)
+        found |= {408, 413}
     return tuple(sorted(found))
 
 

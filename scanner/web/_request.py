@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -13,6 +14,7 @@ from scanner.web._problems import RequestError
 from scanner.web._route import Route
 
 _NUL: Final = "\0"
+_BODY_SECONDS: Final = 30.0
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -77,10 +79,14 @@ async def read_bounded(request: web.Request) -> bytes:
     """Return the whole body; the application's ``client_max_size`` bounds it.
 
     Raises:
-        RequestError: 413 too large, 400 cut off.
+        RequestError: 413 too large, 400 cut off, 408 too slow.
     """
     try:
-        return await request.read()
+        async with asyncio.timeout(_BODY_SECONDS):
+            return await request.read()
+    except TimeoutError as error:
+        detail = f"the body did not arrive within {_BODY_SECONDS:g} seconds"
+        raise RequestError(408, "request-timeout", detail) from error
     except web.HTTPRequestEntityTooLarge as error:
         raise RequestError(
             413, "body-too-large", f"the body is larger than {request.client_max_size} bytes"

@@ -16,6 +16,7 @@ from support.web.running import BrokenStore, context_of, endpoint, run, serving
 
 from scanner.logs import set_up_logs
 from scanner.ports import CredentialKind
+from scanner.web import _request
 from scanner.web._hosts import is_allowed_host
 from scanner.web._openapi import document, problems_of
 from scanner.web._problems import MEDIA_TYPE, Problem
@@ -283,6 +284,20 @@ def test_bodies_are_bounded_and_typed(tmp_path, media_type, body, status):
         return await service.ask("POST", "/v1/scans", data=io.BytesIO(body), headers=headers)
 
     assert run(tmp_path, use).problem().status == status
+
+
+def test_a_body_that_does_not_arrive_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(_request, "_BODY_SECONDS", 0.05)
+
+    async def slowly():
+        yield b"{"
+        await asyncio.sleep(5)
+
+    async def use(service):
+        headers = {"Content-Type": "application/json"}
+        return await service.ask("POST", "/v1/scans", data=slowly(), headers=headers)
+
+    assert run(tmp_path, use).problem().status == 408
 
 
 def test_readiness_tells_of_draining_and_of_the_database(tmp_path):

@@ -30,7 +30,8 @@ from scanner.web._problems import unknown
 from scanner.web._route import Call, Content, Route, Scope, json_answer
 
 _QUERIED_COUNT: Final = 1_000
-_ASKED_AT_ONCE: Final = 8
+_ASKED_AT_ONCE: Final = 2
+"""Less than the database answers at once: others ask too."""
 REVALIDATE: Final = "private, no-cache"
 """Keep it, but ask each time: the next scan may say something else."""
 IF_NONE_MATCH: Final = {"If-None-Match": "``ETag`` of the answer that the client has"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -17,6 +18,7 @@ from scanner.web._parameters import END, After, Limit, require_allowed
 from scanner.web._problems import RequestError, unknown
 from scanner.web._route import Call, Content, Route, Scope, json_answer
 
+_LOG: Final = logging.getLogger(__name__)
 _EVENTS: Final = "text/event-stream"
 _JSON: Final = "application/json"
 _HEARTBEAT_SECONDS: Final = 15.0
@@ -104,6 +106,8 @@ async def create_scan(call: Call[msgspec.Struct, ScanWanted]) -> web.StreamRespo
     wanted = _request_of(call)
     require_allowed(wanted, call.context.allowed_registries)
     queued = await call.request.app[REQUESTS].add(wanted)
+    if queued.is_new:
+        _LOG.info("scan queued", extra={"scan_id": queued.id, "source": wanted.requested_by})
     answer = scan_answer(await _scan(call.context.store, queued.id))
     location = {"Location": f"/v1/scans/{queued.id}", **_NO_STORE}
     return json_answer(answer, status=200 if answer.is_over else 202, headers=location)
@@ -182,6 +186,7 @@ async def cancel_scan(call: Call[OfScan, None]) -> web.StreamResponse:
     record = await _scan(store, call.parameters.id)
     if not is_cancelled:
         raise RequestError(409, "scan-over", f"the scan is {record.state} already")
+    _LOG.info("scan cancelled", extra={"scan_id": record.id, "source": call.token})
     return json_answer(scan_answer(record), status=202, headers=_NO_STORE)
 
 

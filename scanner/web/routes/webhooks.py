@@ -107,6 +107,9 @@ async def _receive(
         return _done(call, endpoint, body, told, event_id=_event_id(pushes))
     batch = request.app[REQUESTS]
     queued = await asyncio.gather(*(batch.add(wanted) for wanted in requests))
+    for one in queued:
+        if one.is_new:
+            _LOG.info("scan queued", extra={"scan_id": one.id, "source": name})
     told = Accepted(
         outcome="queued", scans=tuple(one.id for one in queued), refused_count=refused_count
     )
