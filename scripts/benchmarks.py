@@ -370,6 +370,14 @@ def bench_push(_arguments: argparse.Namespace) -> None:
         push_to_answer(work, {n: built_image(n) for n in ("tiny", "debian", "node")}, say)
 
 
+def bench_burst(arguments: argparse.Namespace) -> None:
+    """Ten thousand pushes at once: how soon each is answered, and that each image is scanned."""
+    from bench_burst import bench_burst  # noqa: PLC0415 - needs the service
+
+    with work_directory() as work:
+        bench_burst(work, arguments.pushes, arguments.images, arguments.senders, say)
+
+
 BENCHMARKS = {
     "large": bench_large,
     "layer": bench_layer,
@@ -377,6 +385,7 @@ BENCHMARKS = {
     "quick": bench_quick,
     "shared": bench_shared,
     "push": bench_push,
+    "burst": bench_burst,
 }
 
 
@@ -388,6 +397,9 @@ def main() -> None:
     parser.add_argument("--no-syft", dest="syft", action="store_false")
     parser.add_argument("--megabytes", type=int, default=4096, help="size of the one big layer")
     parser.add_argument("--entries", type=int, default=1_000_000, help="tiny files of one layer")
+    parser.add_argument("--pushes", type=int, default=10_000, help="events of a burst")
+    parser.add_argument("--images", type=int, default=2_000, help="distinct images of a burst")
+    parser.add_argument("--senders", type=int, default=16, help="requests of a burst at once")
     arguments = parser.parse_args()
     say(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -54,6 +54,10 @@ class RunningRegistry:
         else:
             for content in (image.config_bytes, *image.layers):
                 self.push_blob(content, name)
+        return self.push_manifest(image, name, tag)
+
+    def push_manifest(self, image: Image | ImageIndex, name: str, tag: str = "") -> str:
+        """Push a manifest whose blobs are there; return a reference to it by digest."""
         for target in filter(None, (image.digest, tag)):
             self._send(
                 "PUT",
