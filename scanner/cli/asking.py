@@ -10,11 +10,12 @@ from urllib.parse import quote
 
 import msgspec
 
-from scanner import app, app_service
+from scanner import __version__, app, app_service
 from scanner.client import REPORT_BYTES, Client
 from scanner.config import Settings
 from scanner.errors import NotFoundError, StoreError
-from scanner.model import Reference, ScanReport
+from scanner.model import ImageReport, Reference, ScanReport, Severity
+from scanner.pipeline.scan import SCHEMA_VERSION
 from scanner.ports import Priority, ScanRequest, ServiceStore, TagEntry
 from scanner.web._image_answer import (
     ImageAnswer,
@@ -153,7 +154,9 @@ class StoreAsker:
         async def ask() -> ImageAnswer:
             image = await self._store.image(digest)
             if image is None:
-                return answer_without_image(digest, await self._store.scan_of(digest))
+                answer = answer_without_image(digest, await self._store.scan_of(digest))
+                own = self._own_report(digest) if answer.state is ImageState.UNKNOWN else None
+                return _answer_of_report(own) if own is not None else answer
             return answer_of(image, self._fingerprint, max_age_seconds=None, now=now_at())
 
         return self._runner.run(ask())
@@ -169,7 +172,19 @@ class StoreAsker:
 
     def report(self, digest: str) -> ScanReport | None:
         """Return the whole report, if there is one."""
-        return self._runner.run(self._store.report(digest))
+        report = self._runner.run(self._store.report(digest))
+        if report is not None:
+            return report
+        own = self._own_report(digest)
+        return _as_scan(own, self._fingerprint) if own is not None else None
+
+    def _own_report(self, digest: str) -> ImageReport | None:
+        """Return what ``scanner scan`` kept of an image that nobody asked the service for."""
+        store = app.open_store(self._settings)
+        try:
+            return store.load_image(digest, self._fingerprint)
+        finally:
+            store.close()
 
     def request_scan(self, reference: Reference) -> ScanStatus:
         """Queue a scan for whoever works on this database."""
@@ -196,6 +211,38 @@ class StoreAsker:
             is_over=record.state.is_over,
             error=record.error,
         )
+
+
+def _answer_of_report(report: ImageReport) -> ImageAnswer:
+    state = ImageState(report.state.value)
+    found = [finding.severity for finding in report.findings]
+    return ImageAnswer(
+        digest=report.digest,
+        state=state,
+        result=state,
+        kind="image",
+        platform=str(report.platform),
+        config_digest=report.image_id,
+        severities={severity: found.count(severity) for severity in Severity},
+        packages_count=len(report.packages),
+        error=report.error,
+    )
+
+
+def _as_scan(report: ImageReport, fingerprint: str) -> ScanReport:
+    return ScanReport(
+        schema_version=SCHEMA_VERSION,
+        scanner_version=__version__,
+        fingerprint=fingerprint,
+        reference=report.digest,
+        digest=report.digest,
+        started_at="",
+        seconds=0.0,
+        stage_seconds={},
+        state=report.state,
+        images=(report,),
+        skipped=(),
+    )
 
 
 def _newest(entries: Sequence[TagEntry]) -> str:

@@ -6,7 +6,8 @@ import re
 import sqlite3
 
 import pytest
-from support.scanning import bytes_below
+from support.demo_images import write_demo
+from support.scanning import bytes_below, timeless
 from support.serving import run_command
 
 from scanner.cli.commands.token import SCOPES
@@ -96,6 +97,17 @@ def test_a_database_that_is_not_there_shows_no_password(tmp_path):
         assert done.code == 4
         assert "127.0.0.1" in done.stderr
         assert "correct-horse" not in done.stderr
+
+
+def test_what_was_scanned_here_is_known_here(tmp_path):
+    reference = f"oci:{write_demo(tmp_path)}/demo"
+    scanned = run(tmp_path, "scan", reference, "--format=json")
+    digest = scanned.image["digest"]
+    known = run(tmp_path, "query", digest, "--format=json", "--fail-on=high")
+    assert known.code == 1
+    assert timeless(known.image) == timeless(scanned.image)
+    short = run(tmp_path, "query", digest)
+    assert (short.code, short.stdout.splitlines()[-1]) == (0, "complete: 1 high, 1 info")
 
 
 def test_nobody_is_well(tmp_path):
