@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from scanner.discovery import report_formats
 from scanner.errors import SettingsError
+from scanner.layers.cache_files import remove_abandoned
 from scanner.model import ScanReport
 
 
@@ -44,8 +46,10 @@ def _replace(path: Path, text: str) -> None:
     if path.exists() and not path.is_file():
         path.write_text(text, encoding="utf-8")
         return
+    remove_abandoned(path.parent, f".{glob.escape(path.name)}.*.tmp")
+    prefix = f".{path.name}.{os.getpid()}."
     with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+        "w", encoding="utf-8", dir=path.parent, prefix=prefix, suffix=".tmp", delete=False
     ) as temporary:
         name = Path(temporary.name)
         try:

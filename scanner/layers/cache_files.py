@@ -17,9 +17,12 @@ def save(path: Path, content: bytes) -> None:
         temporary.replace(path)
 
 
-def remove_abandoned(directory: Path) -> None:
-    """Remove what killed processes left half-written. A file of another machine's process may go too: see :func:`save`."""
-    for path in directory.glob("*.tmp"):
+def remove_abandoned(directory: Path, pattern: str = "*.tmp") -> None:
+    """Remove what killed processes left half-written: files named ``….process.anything.tmp``.
+
+    A file of another machine's process may go too, and is then written anew: see :func:`save`.
+    """
+    for path in directory.glob(pattern):
         process = path.name.split(".")[-3:-2]
         if process and process[0].isdigit() and not _is_running(int(process[0])):
             with contextlib.suppress(OSError):

@@ -11,6 +11,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -192,6 +193,9 @@ def test_output_is_written_whole_and_alone(home, demo, tmp_path):
     target = tmp_path / "out/report.json"
     target.parent.mkdir()
     target.write_text("old")
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    (target.parent / f".report.json.{dead.pid}.x_y.tmp").write_text("of a killed scan")
     done = run_scan(home, f"oci:{demo}/demo", "--format=json", "--output", target)
     assert (done.code, done.stdout) == (0, "")
     assert json.loads(target.read_text())["state"] == "complete"
