@@ -83,6 +83,11 @@ class Metrics:
             "How long the oldest scan that could start has waited.",
             registry=self.registry,
         )
+        self.store_up = Gauge(
+            "scanner_store_up",
+            "1 if the database answered when this was asked for.",
+            registry=self.registry,
+        )
         self.workers = Gauge(
             "scanner_workers", "Worker processes that this process runs.", registry=self.registry
         )

@@ -317,6 +317,17 @@ def test_readiness_tells_of_draining_and_of_the_database(tmp_path):
     assert run_alone(context_of(store=BrokenStore()), ask) == 503
 
 
+def test_metrics_are_told_while_the_database_is_away(tmp_path):
+    async def use(service):
+        text = (await service.get("/metrics")).body.decode()
+        await service.store.close()
+        return text, (await service.get("/metrics")).body.decode()
+
+    before, after = run(tmp_path, use)
+    assert "scanner_store_up 1.0" in before
+    assert "scanner_store_up 0.0" in after
+
+
 def test_the_document_has_every_route_and_answers_fit_it(tmp_path):
     described = document(all_routes())
     for route in all_routes():

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final, Literal
 
 import msgspec
 from aiohttp import web
 
+from scanner.errors import StoreError
 from scanner.web import _metrics
 from scanner.web._keys import FINISHED
 from scanner.web._keys import ROUTES as ALL_ROUTES
 from scanner.web._openapi import document
 from scanner.web._problems import RequestError
 from scanner.web._route import Call, Content, NoParameters, Route, Scope, json_answer
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -43,13 +47,21 @@ async def _ready(call: Call[NoParameters, None]) -> web.StreamResponse:
 
 
 async def _metrics_text(call: Call[NoParameters, None]) -> web.StreamResponse:
-    """Return the measures of this process and of the queue, for Prometheus."""
-    state = await call.context.store.queue_counts()
-    await call.request.app[FINISHED].measure()
-    call.context.metrics.set_scans(state.counts, state.age_seconds)
-    return web.Response(
-        body=call.context.metrics.text(), headers={"Content-Type": _metrics.MEDIA_TYPE}
-    )
+    """Return the measures of this process and of the queue, for Prometheus.
+
+    While the database cannot be reached the queue's are those of before, and ``scanner_store_up`` is 0.
+    """
+    metrics = call.context.metrics
+    try:
+        state = await call.context.store.queue_counts()
+        await call.request.app[FINISHED].measure()
+    except StoreError as error:
+        _LOG.warning("queue not measured", extra={"code": error.code})
+        metrics.store_up.set(0)
+    else:
+        metrics.set_scans(state.counts, state.age_seconds)
+        metrics.store_up.set(1)
+    return web.Response(body=metrics.text(), headers={"Content-Type": _metrics.MEDIA_TYPE})
 
 
 async def _openapi(call: Call[NoParameters, None]) -> web.StreamResponse:

@@ -158,7 +158,12 @@ async def get_scan(call: Call[OfScan, None]) -> web.StreamResponse:
 
 async def _follow(call: Call[OfScan, None], record: ScanRecord) -> web.StreamResponse:
     response = web.StreamResponse(
-        headers={"Content-Type": _EVENTS, "X-Accel-Buffering": "no", **_NO_STORE}
+        headers={
+            "Content-Type": _EVENTS,
+            "X-Accel-Buffering": "no",
+            "X-Content-Type-Options": "nosniff",
+            **_NO_STORE,
+        }
     )
     watch, streams = call.request.app[WATCH], call.context.metrics.streams
     with (
