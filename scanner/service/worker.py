@@ -6,7 +6,7 @@ the scan over; it ends by itself after a number of scans or above a size, and is
 
 from __future__ import annotations
 
-import gc
+import contextlib
 import logging
 import os
 import threading
@@ -74,6 +74,8 @@ def run_worker(
 
     ``stop`` may be set in a signal handler: it is never waited for.
     """
+    with contextlib.suppress(ScannerError):  # the first scan tells of it, with its id
+        _ = context.layer_scanner  # ready before somebody waits for it
     _LOG.info("worker begins", extra={"worker": options.name})
     end, done_count = _work_on(queue, context, options, stop)
     extra = {"worker": options.name, "why": end.value, "scans_count": done_count}
@@ -97,7 +99,6 @@ def _work_on(
         if not has_ended and not stop.is_set():
             return WorkerEnd.STUCK, done_count
         done_count += 1
-        gc.collect()
     return WorkerEnd.STOPPED, done_count
 
 
