@@ -70,6 +70,9 @@ def _only(name: str, condition: str, *columns: str, unique: bool = False) -> Ind
 
 
 ACTIVE: Final = "state IN ('queued', 'scanning')"
+OVER: Final = "state NOT IN ('queued', 'scanning')"
+"""Conditions of partial indexes: SQLite uses those only for a query that has the very same words in it. No index
+has queued scans beside finished ones, as SQLite would take that one and sort a long queue at each lease."""
 
 SCANS: Final = Table(
     "scans",  # the queue, too: there is no second record of what is to be done
@@ -102,11 +105,15 @@ SCANS: Final = Table(
     Column("finished_at", BigInteger),
     Column("fingerprint", String(64), nullable=False),  # of the analyzers that looked
     _only("ix_scans_active", ACTIVE, "dedupe_key", unique=True),
-    _only("ix_scans_queued", "state = 'queued'", "priority", "id", "not_before_at", "registry"),
+    _only(
+        "ix_scans_queued",
+        "state = 'queued'",
+        *("priority", "id", "not_before_at", "registry", "state"),  # all that the queue asks for
+    ),
     _only("ix_scans_leased", "state = 'scanning'", "lease_until_at", "registry"),
     Index("ix_scans_dedupe_key", "dedupe_key", "id"),
     Index("ix_scans_digest", "digest", "id"),
-    Index("ix_scans_state", "state", "id"),
+    _only("ix_scans_over", OVER, "state", "id"),
     Index("ix_scans_finished_at", "finished_at", "id"),
 )
 
@@ -227,7 +234,7 @@ IMAGE_PACKAGES: Final = Table(
     Column("path", Text, nullable=False),
     Column("layer_index", Integer),
     Column("declared", Boolean, nullable=False),
-    Index("ix_image_packages_package_id", "package_id", "image_key"),
+    Index("ix_image_packages_package_id", "package_id", "image_key", "position"),
 )
 
 FINDINGS: Final = Table(
@@ -257,6 +264,7 @@ DELIVERIES: Final = Table(
     Column("outcome", String(32), nullable=False),
     Column("detail", Text, nullable=False),
     Index("ix_deliveries_dedupe_key", "source", "dedupe_key", unique=True),
+    Index("ix_deliveries_source", "source", "id"),
 )
 
 TOKENS: Final = Table(

@@ -25,11 +25,11 @@ from sqlalchemy import (
     tuple_,
 )
 
+from scanner.ports.service import JobState
 from scanner.store._backend import parse_where
 from scanner.store._database import open_database, writer
 from scanner.store._errors import store_errors
 from scanner.store._moments import to_ms
-from scanner.store._scans import OVER
 from scanner.store._tables import (
     DELIVERIES,
     IMAGE_LAYERS,
@@ -49,6 +49,7 @@ _IMAGE_REPORTS_DAYS: Final = 2.0
 _LAYER_REPORTS_DAYS: Final = 7.0
 """Layers of no known image: of scans that failed, or of images that are pushed again and again."""
 _TOKENS_DAYS: Final = 30.0
+_OVER: Final = tuple(state.value for state in JobState if state.is_over)
 _ROWS: Final = 500
 _IMAGES: Final = 20  # each takes its packages, findings and layers along
 _LONGEST_PAUSE_SECONDS: Final = 0.2
@@ -122,7 +123,7 @@ def _unneeded_images(before_ms: int) -> _Conditions:
 
 def _unneeded(before_ms: int) -> _Conditions:
     is_tagged = exists().where(TAGS.c.digest == IMAGES.c.digest, TAGS.c.replaced_at.is_(None))
-    is_asked_for = exists().where(SCANS.c.digest == IMAGES.c.digest, SCANS.c.state.not_in(OVER))
+    is_asked_for = exists().where(SCANS.c.digest == IMAGES.c.digest, SCANS.c.state.not_in(_OVER))
     return (IMAGES.c.scanned_at < before_ms, ~is_tagged, ~is_asked_for)
 
 
@@ -130,7 +131,7 @@ def _old_scans(before_ms: int) -> _Conditions:
     newer = SCANS.alias()
     is_older = exists().where(newer.c.digest == SCANS.c.digest, newer.c.id > SCANS.c.id)
     is_known = exists().where(IMAGES.c.digest == SCANS.c.digest)
-    is_over = and_(SCANS.c.state.in_(OVER), SCANS.c.finished_at < before_ms)
+    is_over = and_(SCANS.c.state.in_(_OVER), SCANS.c.finished_at < before_ms)
     return (is_over, or_(SCANS.c.digest == "", is_older, ~is_known))
 
 

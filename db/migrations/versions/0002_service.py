@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
     )
     op.create_index("ix_deliveries_dedupe_key", "deliveries", ["source", "dedupe_key"], unique=True)
+    op.create_index("ix_deliveries_source", "deliveries", ["source", "id"], unique=False)
     op.create_table(
         "images",
         sa.Column("key", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -112,13 +113,20 @@ def upgrade() -> None:
     op.create_index(
         "ix_scans_queued",
         "scans",
-        ["priority", "id", "not_before_at", "registry"],
+        ["priority", "id", "not_before_at", "registry", "state"],
         unique=False,
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
     )
     op.create_index("ix_scans_finished_at", "scans", ["finished_at", "id"], unique=False)
-    op.create_index("ix_scans_state", "scans", ["state", "id"], unique=False)
+    op.create_index(
+        "ix_scans_over",
+        "scans",
+        ["state", "id"],
+        unique=False,
+        sqlite_where=sa.text("state NOT IN ('queued', 'scanning')"),
+        postgresql_where=sa.text("state NOT IN ('queued', 'scanning')"),
+    )
     op.create_table(
         "tag_checks",
         sa.Column("registry", sa.String(length=255), nullable=False),
@@ -252,7 +260,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("image_key", "position", name=op.f("pk_image_packages")),
     )
     op.create_index(
-        "ix_image_packages_package_id", "image_packages", ["package_id", "image_key"], unique=False
+        "ix_image_packages_package_id",
+        "image_packages",
+        ["package_id", "image_key", "position"],
+        unique=False,
     )
     op.create_table(
         "index_children",
