@@ -101,6 +101,20 @@ def allowed_registries(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*settings.server.allowed_registries, *fixed, *walked)))
 
 
+def check_credentials(settings: Settings) -> None:
+    """Return if no registry is shown what is another's.
+
+    Raises:
+        SettingsError: one user and password for several registries.
+    """
+    allowed = allowed_registries(settings)
+    if settings.registry.username and (len(allowed) > 1 or any("*" in one for one in allowed)):
+        reason = f"every registry that may be asked would be shown it: {', '.join(allowed)}"
+        error = SettingsError("registry.username", reason)
+        error.hint = "give each registry its own in a docker config: registry.docker_config"
+        raise error
+
+
 def registry_check(settings: Settings) -> Callable[[str], bool]:
     """Return the function that says whether ``host[:port]`` is one of :func:`allowed_registries`."""
     from scanner.web._hosts import is_allowed_host  # noqa: PLC0415
@@ -256,6 +270,7 @@ async def serve(
 
     options = server_options(settings, worker_command)
     reconcile_targets(settings)
+    check_credentials(settings)
     store = await open_service_store(settings)
     try:
         await check_openness(settings, options.host, store)
@@ -310,6 +325,7 @@ def work(settings: Settings, stop: threading.Event) -> WorkerEnd:
     """
     from scanner.service.worker import run_worker  # noqa: PLC0415 - the scan engine
 
+    check_credentials(settings)
     store = app.open_store(settings)
     queue = open_queue(settings)
     try:

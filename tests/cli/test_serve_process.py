@@ -135,6 +135,14 @@ WRONG = {
     ),
     "no_audience": ({"webhooks_google_auth": "oidc"}, "webhooks.google.audience"),
     "no_secret_file": ({"webhooks_quay_secret_file": "missing"}, "webhooks.quay.secret_file"),
+    "one_password_for_all": (
+        {"registry_username": "u", "server_allowed_registries": "a.example,b.example"},
+        "registry.docker_config",
+    ),
+    "one_password_for_any": (
+        {"registry_username": "u", "server_allowed_registries": "*.example"},
+        "registry.docker_config",
+    ),
     "reconcile": ({"server_reconcile": "a b"}, "server.reconcile"),
 }
 
