@@ -21,12 +21,12 @@ async def ask(service, reference=REFERENCE, token="asker", **more):
     )
 
 
-def test_asked_twice_it_is_done_once(tmp_path):
+def test_asked_twice_it_is_done_once(where):
     async def use(service):
         first, again = await ask(service), await ask(service)
         return first, again, await service.get(first.headers["Location"], token="reader")
 
-    first, again, one = run(tmp_path, use)
+    first, again, one = run(where, use)
     assert (first.status, again.status) == (202, 202)
     told = first.json()
     assert first.headers["Location"] == again.headers["Location"] == f"/v1/scans/{told['id']}"
@@ -118,7 +118,7 @@ def test_listed_by_state_and_page(tmp_path):
     assert run(tmp_path, use) == [[4, 3, 2], [1]]
 
 
-def test_cancelled_once(tmp_path):
+def test_cancelled_once(where):
     async def use(service):
         path = (await ask(service)).headers["Location"]
         first = await service.ask("DELETE", path, token="asker")
@@ -126,7 +126,7 @@ def test_cancelled_once(tmp_path):
         unknown = await service.ask("DELETE", f"/v1/scans/{'0' * 26}", token="asker")
         return first, again, unknown
 
-    first, again, unknown = run(tmp_path, use)
+    first, again, unknown = run(where, use)
     assert (first.status, first.json()["state"]) == (202, "cancelled")
     assert (again.status, again.problem().code) == (409, "scan-over")
     assert (unknown.status, unknown.problem().state) == (404, "unknown")
@@ -146,7 +146,7 @@ async def events(service, path, *, count):
                     return
 
 
-def test_followed_until_it_is_over(tmp_path):
+def test_followed_until_it_is_over(where):
     async def use(service):
         service.application[WATCH]._poll_seconds = 0.01
         path = (await ask(service)).headers["Location"]
@@ -161,7 +161,7 @@ def test_followed_until_it_is_over(tmp_path):
             states.append(told["state"])
         return states, service.application[WATCH]._listeners
 
-    states, listeners = run(tmp_path, use)
+    states, listeners = run(where, use)
     assert (states[0], states[1], states[-1]) == ("queued", "scanning", "cancelled")
     assert listeners == {}
 
@@ -243,7 +243,7 @@ def test_finished_by_a_worker(tmp_path):
     assert (told["state"], told["is_over"], told["fingerprint"]) == ("failed", True, FINGERPRINT)
 
 
-def test_finished_scans_are_measured_once(tmp_path):
+def test_finished_scans_are_measured_once(where):
     async def use(service):
         for digest in (INDEX, CLEAN):
             await service.scan_sample(digest=digest)
@@ -251,7 +251,7 @@ def test_finished_scans_are_measured_once(tmp_path):
                 text = (await service.get("/metrics")).body.decode()
         return text.splitlines()
 
-    lines = run(tmp_path, use)
+    lines = run(where, use)
     for line in (
         'scanner_scan_stage_seconds_sum{stage="extract"} 2.0',
         'scanner_scan_stage_seconds_count{stage="merge"} 2.0',

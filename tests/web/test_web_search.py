@@ -45,7 +45,7 @@ async def fill(service):
         pytest.param("pkg:maven/other/log4j-core", "", [], id="other"),
     ],
 )
-def test_images_that_hold_a_package(tmp_path, purl, version, found):
+def test_images_that_hold_a_package(where, purl, version, found):
     async def use(service):
         await fill(service)
         numbers, after = [], ""
@@ -58,7 +58,7 @@ def test_images_that_hold_a_package(tmp_path, purl, version, found):
                 return sorted(numbers), page["incomparable_versions"]
 
     incomparable = ["${log4j}"] if version.startswith((">", "<")) else []
-    assert run(tmp_path, use) == (found, incomparable)
+    assert run(where, use) == (found, incomparable)
 
 
 @pytest.mark.parametrize(
@@ -74,15 +74,15 @@ def test_images_that_hold_a_package(tmp_path, purl, version, found):
         pytest.param({"version": "1"}, "bad-parameter", id="nothing"),
     ],
 )
-def test_questions_without_an_answer(tmp_path, query, code):
+def test_questions_without_an_answer(where, query, code):
     async def use(service):
         return await service.get("/v1/packages", params=query)
 
-    answer = run(tmp_path, use)
+    answer = run(where, use)
     assert (answer.status, answer.problem().code) == (400, code)
 
 
-def test_what_a_rule_found(tmp_path):
+def test_what_a_rule_found(where):
     async def use(service):
         await service.scan_sample()
         some = await service.get("/v1/findings?rule=secret/private-key&path=srv/")
@@ -90,7 +90,7 @@ def test_what_a_rule_found(tmp_path):
         wrong = await service.get("/v1/findings")
         return some.json(), none.json(), wrong.status
 
-    some, none, wrong = run(tmp_path, use)
+    some, none, wrong = run(where, use)
     assert {(one["digest"], one["finding"]["rule_id"]) for one in some["items"]} == {
         (MAIN, "secret/private-key")
     }
@@ -98,7 +98,7 @@ def test_what_a_rule_found(tmp_path):
     assert (none, wrong) == ({"items": [], "next": ""}, 400)
 
 
-def test_where_a_tag_led(tmp_path):
+def test_where_a_tag_led(where):
     async def use(service):
         for digest in (INDEX, CLEAN):
             await service.scan_sample(digest=digest, images=(), state=ScanState.COMPLETE)
@@ -109,7 +109,7 @@ def test_where_a_tag_led(tmp_path):
         wrong = await service.get(f"/v1/tags?reference=reg.example:5000/team/app@{CLEAN}")
         return found.json(), unknown, wrong.status
 
-    found, unknown, wrong = run(tmp_path, use)
+    found, unknown, wrong = run(where, use)
     assert (found["registry"], found["repository"], found["tag"]) == (
         "reg.example:5000",
         "team/app",
@@ -121,11 +121,11 @@ def test_where_a_tag_led(tmp_path):
     assert wrong == 400
 
 
-def test_deliveries_are_for_admins(tmp_path):
+def test_deliveries_are_for_admins(where):
     async def use(service):
         return [
             (await service.get("/v1/deliveries?source=x", token=t)).status
             for t in ("boss", "asker")
         ]
 
-    assert run(tmp_path, use) == [200, 403]
+    assert run(where, use) == [200, 403]
