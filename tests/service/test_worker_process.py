@@ -139,6 +139,7 @@ def test_killed_at_any_time_nothing_is_lost(faulty, service):
 
 
 def test_logs_name_the_scan_and_no_secret(faulty, service):
+    service.more["server_allowed_registries"] = faulty.host
     service.more["registry_username"] = "u"
     service.more["registry_password"] = secret = "pass" + "word-1"
     faulty.gate.is_open.set()

@@ -50,6 +50,7 @@ def COMMAND(  # noqa: N802 - what every command module exports
     from scanner.service._walk import parse_target  # noqa: PLC0415
 
     settings = load_settings(config, {})
+    app_service.check_credentials(settings)
     chosen = parse_target(target)
 
     def tell(repository: object, counts: BackfillCounts) -> None:
