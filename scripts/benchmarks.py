@@ -378,7 +378,17 @@ def bench_burst(arguments: argparse.Namespace) -> None:
         bench_burst(work, arguments.pushes, arguments.images, arguments.senders, say)
 
 
+def bench_answers(arguments: argparse.Namespace) -> None:
+    """Answers by digest from stores that hold few and many, on SQLite and PostgreSQL, without HTTP."""
+    from bench_answers import bench_stores  # noqa: PLC0415 - needs PostgreSQL and SQLAlchemy
+
+    say("answers by digest at the store")
+    with work_directory() as work:
+        bench_stores(work, arguments.digests, say)
+
+
 BENCHMARKS = {
+    "answers": bench_answers,
     "large": bench_large,
     "layer": bench_layer,
     "entries": bench_entries,
@@ -400,6 +410,9 @@ def main() -> None:
     parser.add_argument("--pushes", type=int, default=10_000, help="events of a burst")
     parser.add_argument("--images", type=int, default=2_000, help="distinct images of a burst")
     parser.add_argument("--senders", type=int, default=16, help="requests of a burst at once")
+    parser.add_argument(
+        "--digests", type=int, nargs="+", default=[10_000, 1_000_000], help="sizes of the stores"
+    )
     arguments = parser.parse_args()
     say(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
