@@ -295,6 +295,9 @@ class ServiceStore(Protocol):
     async def scan_of(self, digest: str) -> ScanRecord | None:
         """Return the newest scan of a digest, whatever became of it."""
 
+    async def scans_of(self, digests: Collection[str]) -> dict[str, ScanRecord]:
+        """Return the newest scan of each digest; those nobody asked for are not in it."""
+
     async def scans(
         self, *, state: JobState | None = None, after: str = "", limit: int = 100
     ) -> Page[ScanRecord]:

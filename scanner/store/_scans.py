@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     Boolean,
@@ -26,6 +27,8 @@ from scanner.store._scan_rows import scan_record
 from scanner.store._tables import OVER, SCANS
 
 _PLACE = tuple[str, Id]
+_CHUNK: Final = 500
+"""Values in one statement: SQLite takes 32,766, and plans are made for each count."""
 
 
 def scan(connection: Connection, scan_id: str) -> ScanRecord | None:
@@ -37,6 +40,18 @@ def scan_of(connection: Connection, digest: str) -> ScanRecord | None:
     """Return the newest scan of a digest."""
     query = select(SCANS).where(SCANS.c.digest == clean(digest))
     return _first(connection, query.order_by(SCANS.c.id.desc()).limit(1)) if digest else None
+
+
+def scans_of(connection: Connection, digests: Collection[str]) -> dict[str, ScanRecord]:
+    """Return the newest scan of each digest; those nobody asked for are not in it."""
+    wanted = sorted({clean(digest) for digest in digests if digest})
+    found: dict[str, ScanRecord] = {}
+    for start in range(0, len(wanted), _CHUNK):
+        asked = SCANS.c.digest.in_(wanted[start : start + _CHUNK])
+        newest = select(func.max(SCANS.c.id)).where(asked).group_by(SCANS.c.digest)
+        for row in connection.execute(select(SCANS).where(SCANS.c.id.in_(newest))):
+            found[row.digest] = scan_record(row)
+    return found
 
 
 def _first(connection: Connection, query: Select[Any]) -> ScanRecord | None:

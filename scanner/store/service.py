@@ -143,6 +143,10 @@ class SqlServiceStore:
         """Return the newest scan of a digest, whatever became of it."""
         return await self._database.read(_scans.scan_of, digest)
 
+    async def scans_of(self, digests: Collection[str]) -> dict[str, ScanRecord]:
+        """Return the newest scan of each digest."""
+        return await self._database.read(_scans.scans_of, digests)
+
     async def scans(
         self, *, state: JobState | None = None, after: str = "", limit: int = 100
     ) -> Page[ScanRecord]:

@@ -120,19 +120,24 @@ def test_a_result_of_other_analyzers_is_not_current(tmp_path):
     assert run(tmp_path, use, fingerprint="f" * 16) is False
 
 
-def test_many_at_once(tmp_path):
+def test_many_at_once(where):
     async def use(service):
         await service.scan_sample()
-        await service.store.enqueue(wanted(), FINGERPRINT)
+        cancelled = await service.store.enqueue(wanted(), FINGERPRINT)
+        await service.store.cancel(cancelled.id)
+        queued = await service.store.enqueue(wanted(), FINGERPRINT)
         body = {"digests": [CLEAN, OTHER, MAIN, "sha256:" + "9" * 64, CLEAN]}
-        return await service.ask("POST", "/v1/images/query", json=body, token="reader")
+        answer = await service.ask("POST", "/v1/images/query", json=body, token="reader")
+        return queued.id, answer
 
-    answer = run(tmp_path, use)
-    states = [one["state"] for one in answer.json()["images"]]
+    queued, answer = run(where, use)
+    told = answer.json()["images"]
+    states = [one["state"] for one in told]
     assert (answer.status, states) == (
         200,
         ["complete", "queued", "partial", "unknown", "complete"],
     )
+    assert told[1]["scan"] == queued
 
 
 @pytest.mark.parametrize(

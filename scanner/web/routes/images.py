@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Final
 
 import msgspec
 from aiohttp import web
 
 from scanner.model import LayerSummary
-from scanner.ports import PackageRecord, Page, ServiceStore
+from scanner.ports import PackageRecord, Page
 from scanner.web._image_answer import (
     ImageAnswer,
     ImageState,
@@ -30,8 +29,6 @@ from scanner.web._problems import unknown
 from scanner.web._route import Call, Content, Route, Scope, json_answer
 
 _QUERIED_COUNT: Final = 1_000
-_ASKED_AT_ONCE: Final = 2
-"""Less than the database answers at once: others ask too."""
 REVALIDATE: Final = "private, no-cache"
 """Keep it, but ask each time: the next scan may say something else."""
 IF_NONE_MATCH: Final = {"If-None-Match": "``ETag`` of the answer that the client has"}
@@ -101,7 +98,7 @@ async def query_images(call: Call[msgspec.Struct, ImagesWanted]) -> web.StreamRe
     """Return what is known of up to 1,000 digests; those never heard of are ``unknown``."""
     store, wanted = call.context.store, call.body
     known = await store.images(set(wanted.digests))
-    missing = list(dict.fromkeys(d for d in wanted.digests if d not in known))
+    missing = {digest for digest in wanted.digests if digest not in known}
     now = now_at()
     answers = {
         digest: answer_of(
@@ -109,23 +106,12 @@ async def query_images(call: Call[msgspec.Struct, ImagesWanted]) -> web.StreamRe
         )
         for digest, image in known.items()
     }
-    answers |= await _answers_without_images(store, missing)
+    scans = await store.scans_of(missing) if missing else {}
+    answers |= {digest: answer_without_image(digest, scans.get(digest)) for digest in missing}
     for answer in answers.values():
         call.context.metrics.answers.labels(answer.state).inc()
     told = ImageAnswers(images=tuple(answers[digest] for digest in wanted.digests))
     return json_answer(told, headers={"Cache-Control": "no-store"})
-
-
-async def _answers_without_images(
-    store: ServiceStore, digests: list[str]
-) -> dict[str, ImageAnswer]:
-    found: dict[str, ImageAnswer] = {}
-    for begin in range(0, len(digests), _ASKED_AT_ONCE):
-        asked = digests[begin : begin + _ASKED_AT_ONCE]
-        scans = await asyncio.gather(*(store.scan_of(digest) for digest in asked))
-        for digest, scan in zip(asked, scans, strict=True):
-            found[digest] = answer_without_image(digest, scan)
-    return found
 
 
 async def list_packages(call: Call[PageOfImage, None]) -> web.StreamResponse:
