@@ -29,7 +29,7 @@ class Cursor:
         """
         self._path = path
         self._repositories: set[str] = set()
-        self._tags: set[tuple[str, str]] = set()
+        self._tags: dict[str, set[str]] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
@@ -79,7 +79,7 @@ class Cursor:
 
     def has_tag(self, repository: str, tag: str) -> bool:
         """Whether a tag is done."""
-        return (repository, tag) in self._tags
+        return tag in self._tags.get(repository, ())
 
     def add_tags(self, repository: str, tags: list[str]) -> None:
         """Remember that these are done; raises StoreError."""
@@ -112,8 +112,9 @@ class Cursor:
             repository, _, tag = rest.partition(" ")
             if kind == "R":
                 self._repositories.add(repository)
+                self._tags.pop(repository, None)
             elif kind == "T":
-                self._tags.add((repository, tag))
+                self._tags.setdefault(repository, set()).add(tag)
 
     def _write(self, text: str) -> None:
         try:

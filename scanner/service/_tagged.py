@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from scanner.errors import ScannerError, UpstreamError
+from scanner.errors import InputError, InvalidReferenceError, UpstreamError
 from scanner.ports import Priority, ScanRequest, ServiceStore, TagCheck
 from scanner.service._walk import Target, Walk
 
@@ -67,9 +67,8 @@ async def _tagged(walk: Walk, target: Target, tag: str) -> Tagged:
         return Tagged(target, tag, skipped="signature or attestation")
     try:
         digest = await walk.digest(target.repository, tag)
-    except ScannerError as error:
-        passes = isinstance(error, UpstreamError) and error.retryable
-        return Tagged(target, tag, skipped=error.code, passes=passes)
+    except (InputError, InvalidReferenceError, UpstreamError) as error:
+        return Tagged(target, tag, skipped=error.code, passes=error.retryable)
     return Tagged(target, tag, digest) if digest else Tagged(target, tag, skipped="gone")
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from scanner.errors import ScannerError, StoreError, UpstreamError
+from scanner.errors import InvalidReferenceError, ScannerError, StoreError, UpstreamError
 from scanner.ports import Priority, ScanRequest, ServiceStore, TagCheck
 from scanner.service._walk import Names, OpenNames
 
@@ -135,15 +135,14 @@ class _Checks:
                 digest = await self._in_thread(
                     lambda: names.digest_of_tag(check.repository, check.tag)
                 )
-            except UpstreamError as error:
+            except InvalidReferenceError:  # a name that no registry has
+                return check, ""
+            except ScannerError as error:
                 if error.retryable:
                     self._leave_alone(check.registry, error)
                 else:
                     _tell(check.registry, error)
                 return None
-            except ScannerError as error:  # a name that no registry has
-                _tell(check.registry, error)
-                return check, ""
             return check, digest or ""
 
     async def _record(self, answers: Sequence[tuple[TagCheck, str]]) -> None:

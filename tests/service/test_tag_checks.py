@@ -95,7 +95,9 @@ async def no_checks(service):
 
 
 @pytest.mark.parametrize(
-    "failure", [Reply(503), Reply(401), Reply(hangs_up=True)], ids=["503", "401", "cut"]
+    "failure",
+    [Reply(503), Reply(401), Reply(hangs_up=True), Reply(200, b" " * 65_536, endless=True)],
+    ids=["503", "401", "cut", "endless"],
 )
 def test_without_an_answer_nothing_is_recorded(faulty, service, failure):
     faulty.script("/v2/team/app/manifests/1", *[failure] * 9)
@@ -106,6 +108,24 @@ def test_without_an_answer_nothing_is_recorded(faulty, service, failure):
 
     check_tags(service, was_asked)
     assert history(service, faulty.host, "team/app", "1") == []
+    assert service.rows("SELECT count(*) FROM tag_checks") == [(1,)]
+
+
+def test_a_broken_setting_is_no_answer(faulty, service):
+    """A docker config that cannot be read must not make tags go away."""
+    service.home.mkdir()
+    (service.home / "docker").mkdir()
+    (service.home / "docker" / "config.json").write_text("{")
+    service.more["registry_docker_config"] = service.home / "docker"
+    faulty.serve(TWO, "team/app", "1")
+    log_in = Reply(401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+    faulty.script("/v2/team/app/manifests/1", *[log_in] * 9)
+    service.push(f"{faulty.host}/team/app:1@{ONE.digest}")
+
+    async def was_asked(_store):
+        return faulty.seen
+
+    check_tags(service, was_asked)
     assert service.rows("SELECT count(*) FROM tag_checks") == [(1,)]
 
 
