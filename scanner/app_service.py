@@ -20,6 +20,7 @@ from scanner.config import Settings, WebhookSettings
 from scanner.errors import SettingsError
 from scanner.logs import set_up_logs
 from scanner.ports import Credential, CredentialKind, ServiceStore, WebhookSource, WorkQueue
+from scanner.telemetry import traced
 
 if TYPE_CHECKING:
     from scanner.client import ClientOptions
@@ -327,7 +328,7 @@ def work(settings: Settings, stop: threading.Event) -> WorkerEnd:
 
     check_credentials(settings)
     store = app.open_store(settings)
-    queue = open_queue(settings)
+    queue = traced(open_queue(settings), os.environ)
     try:
         context = app.build_context(settings, store)
         _ = context.layer_scanner  # now, not when the first image waits for it
