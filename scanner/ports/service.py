@@ -400,5 +400,11 @@ class WorkQueue(Protocol):
         ``after_seconds`` is the least wait that the registry asked for. None: the lease is lost.
         """
 
+    def release(self, lease: Lease, code: str, reason: str) -> JobState | None:
+        """Give back a scan that was broken off for no fault of its own: due at once, its last attempt or not.
+
+        Return its state: queued, or cancelled. None: the lease is lost.
+        """
+
     def close(self) -> None:
         """Close every connection; leases that are held run out."""

@@ -216,25 +216,30 @@ class _Work:
         elif why is LeaseState.OVERDUE:
             self._fail(Failure("limit-exceeded", "the scan took too long", retryable=False))
         else:
-            self._fail(Failure("interrupted", "the worker was told to stop", retryable=True))
+            code, reason = "interrupted", "the worker was told to stop"
+            self._end(code, lambda: self._queue.release(self._lease, code, reason))
 
     def _fail(self, failure: Failure) -> None:
+        self._end(
+            failure.code,
+            lambda: self._queue.fail(
+                self._lease,
+                failure.code,
+                failure.reason,
+                retryable=failure.retryable,
+                after_seconds=failure.after_seconds,
+            ),
+        )
+
+    def _end(self, code: str, tell: Callable[[], JobState | None]) -> None:
         try:
-            state = self._insist(
-                lambda: self._queue.fail(
-                    self._lease,
-                    failure.code,
-                    failure.reason,
-                    retryable=failure.retryable,
-                    after_seconds=failure.after_seconds,
-                )
-            )
+            state = self._insist(tell)
         except StoreError as error:
             _LOG.error("the queue was not told", extra={"code": error.code})
             return
         level = logging.WARNING if state is JobState.FAILED else logging.INFO
         shown = state.value if state else "lost"
-        extra = {"code": failure.code, "state": shown, **self._seconds()}
+        extra = {"code": code, "state": shown, **self._seconds()}
         _LOG.log(level, "scan ended without a report", extra=extra)
 
     def _insist(self, call: Callable[[], T]) -> T:

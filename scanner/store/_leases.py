@@ -175,6 +175,17 @@ def give_back(
     return _queue_again(connection, lease.scan.id, moment(connection) + wait_ms, **error)
 
 
+def release(connection: Connection, lease: Lease, *, code: str, reason: str) -> JobState | None:
+    """Give back a scan that was broken off for no fault of its own."""
+    row = _held(connection, lease)
+    if row is None:
+        return None
+    if row.cancel_requested:
+        return _end(connection, lease.scan.id, JobState.CANCELLED)
+    error = {"error_code": clean(code, 64), "error": clean(reason, _ERROR_CHARS)}
+    return _queue_again(connection, lease.scan.id, moment(connection), **error)
+
+
 def begin_finish(connection: Connection, lease: Lease) -> Row[Any] | None:
     """Return the scan, locked until the transaction ends, or None if its report is not wanted any more."""
     row = _held(connection, lease)

@@ -91,6 +91,10 @@ class SqlQueue:
             code=code, reason=reason, after_seconds=wait_seconds,
         )  # fmt: skip
 
+    def release(self, lease: Lease, code: str, reason: str) -> JobState | None:
+        """Give back a scan that was broken off for no fault of its own; see ``scanner.ports.WorkQueue``."""
+        return self._write(_leases.release, lease, code=code, reason=reason)
+
     def close(self) -> None:
         """Close every connection; leases that are held run out. Safe to call twice."""
         self._signal.close()

@@ -6,6 +6,7 @@ import collections
 import contextlib
 import signal
 import threading
+from datetime import UTC, datetime
 
 import pytest
 from support.faulty_registry import start_faulty_registry
@@ -80,13 +81,19 @@ def test_told_to_stop_it_finishes_what_it_does(faulty, service):
 
 
 def test_told_to_stop_it_gives_back_what_takes_too_long(faulty, service):
+    """Being interrupted is no fault of the scan: it is done though this was its only attempt."""
+    service.more["queue_attempts_count"] = 1
     scan_id = push(service, faulty, ONE)
     with service.worker(server_drain_seconds="0.1") as worker:
         faulty.gate.is_asked.wait(60)
         worker.send_signal(signal.SIGTERM)
-        worker.wait(60)
+        assert worker.wait(60) == 0
     record = service.scan(scan_id)
     assert (record.state, record.error_code) == (JobState.QUEUED, "interrupted")
+    assert record.not_before_at <= datetime.now(UTC)
+    faulty.gate.is_open.set()
+    with service.worker():
+        assert service.until(scan_id, "complete", "failed").state is JobState.COMPLETE
 
 
 def test_idle_it_stops_at_once(service):
