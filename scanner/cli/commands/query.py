@@ -13,7 +13,7 @@ from scanner.cli.options import config_option, server_option
 from scanner.cli.output import write_report
 from scanner.config import load_settings
 from scanner.discovery import report_formats
-from scanner.errors import UnauthorizedError
+from scanner.errors import UnauthorizedError, UpstreamError
 from scanner.model import Reference, Severity, parse_digest, parse_reference
 
 if TYPE_CHECKING:
@@ -115,17 +115,28 @@ def _wait(asker: Asker, digest: str, reference: Reference | None, until: float) 
             # A token that may only read: somebody else will have it scanned.
     pause_seconds = _FIRST_POLL_SECONDS
     while True:
-        if not digest:
-            scan = asker.scan(scan_id)
-            digest = scan.digest
-            if scan.is_over and not digest:
-                return _no_answer(scan.error)
-        answer = asker.image(digest) if digest else _no_answer("")
         left_seconds = until - time.monotonic()
-        if not _is_open(answer) or left_seconds <= 0:
-            return answer
-        time.sleep(min(pause_seconds, left_seconds))
+        try:
+            answer = _look(asker, digest, scan_id)
+        except UpstreamError as error:
+            if not error.retryable or left_seconds <= 0:
+                raise
+            # The server is away for a moment: whoever waits goes on waiting.
+        else:
+            if not _is_open(answer) or left_seconds <= 0:
+                return answer
+        time.sleep(max(min(pause_seconds, left_seconds), 0))
         pause_seconds = min(pause_seconds * 1.5, _LONGEST_POLL_SECONDS)
+
+
+def _look(asker: Asker, digest: str, scan_id: str) -> ImageAnswer:
+    """Return what is known now of a digest; without one, of what the scan has resolved its tag to."""
+    if not digest:
+        scan = asker.scan(scan_id)
+        if scan.is_over and not scan.digest:
+            return _no_answer(scan.error)
+        digest = scan.digest
+    return asker.image(digest) if digest else _no_answer("")
 
 
 def _no_answer(error: str) -> ImageAnswer:
