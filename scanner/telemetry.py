@@ -86,15 +86,24 @@ class TracedQueue:
         state = self._queue.fail(
             lease, code, reason, retryable=retryable, after_seconds=after_seconds
         )
-        began_at = lease.scan.started_at
-        seconds = max(time.time() - began_at.timestamp(), 0.0) if began_at else 0.0
-        self._tell(lease, state.value if state else "lost", seconds, {}, error=code)
+        self._tell_failed(lease, state, code)
+        return state
+
+    def release(self, lease: Lease, code: str, reason: str) -> JobState | None:
+        """Give back a scan, and tell of the attempt."""
+        state = self._queue.release(lease, code, reason)
+        self._tell_failed(lease, state, code)
         return state
 
     def close(self) -> None:
         """Close the queue, and send what is not sent yet."""
         self._queue.close()
         self._provider.shutdown()
+
+    def _tell_failed(self, lease: Lease, state: JobState | None, code: str) -> None:
+        began_at = lease.scan.started_at
+        seconds = max(time.time() - began_at.timestamp(), 0.0) if began_at else 0.0
+        self._tell(lease, state.value if state else "lost", seconds, {}, error=code)
 
     def _tell(
         self,

@@ -31,6 +31,10 @@ class EndingQueue:
         self.ended.append((code, reason, retryable, after_seconds))
         return JobState.QUEUED
 
+    def release(self, lease, code, reason):
+        self.ended.append((code, reason))
+        return JobState.QUEUED
+
     def close(self):
         self.ended.append("closed")
 
@@ -121,8 +125,10 @@ def test_what_failed(spans):
     state = queue.fail(lease_of(), "upstream-error", "why", retryable=True, after_seconds=3)
     assert state is JobState.QUEUED
     assert inner.ended[-1] == ("upstream-error", "why", True, 3)
+    assert queue.release(lease_of(), "interrupted", "told to stop") is JobState.QUEUED
+    assert inner.ended[-1] == ("interrupted", "told to stop")
     spans_seen = [s for s in exporter.get_finished_spans() if s.name == "scan"]
-    assert [s.status.is_ok for s in spans_seen] == [False, False]
+    assert [s.status.is_ok for s in spans_seen] == [False, False, False]
     assert spans_seen[1].attributes["error.type"] == "upstream-error"
     assert seconds(spans_seen[1]) >= 2
 
