@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs
+
 import pytest
 from support.faulty_registry import Reply, error_reply, json_reply
 from support.image_builder import image
@@ -78,6 +80,23 @@ def test_logs_in(server, options):
         assert names.digest_of_tag(NAME, "1") == APP.digest
     with open_names(server.host, options()) as names, pytest.raises(UnauthorizedError):
         names.digest_of_tag(NAME, "1")
+
+
+def test_asks_for_the_scope_of_the_catalogue(server, names):
+    wanted = f'Bearer realm="{server.url}/token",service="s",scope="registry:catalog:*"'
+
+    def gate(seen):
+        if seen.path.startswith("/token"):
+            return json_reply({"token": "t"})
+        if seen.authorization != "Bearer t":
+            return Reply(401, headers={"WWW-Authenticate": wanted})
+        return json_reply({"repositories": ["a"]})
+
+    server.gate = gate
+    assert names.repositories().names == ("a",)
+    assert names.repositories().names == ("a",)
+    (token,) = server.paths("/token")
+    assert parse_qs(token.partition("?")[2])["scope"] == ["registry:catalog:*"]
 
 
 def test_pages(server, other, names):
