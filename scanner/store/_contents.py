@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Row,
+    Select,
+    exists,
+    func,
+    select,
+    tuple_,
+)
 
 from scanner.errors import InvalidReferenceError
 from scanner.model import Finding
@@ -24,7 +34,7 @@ from scanner.store._tables import FINDINGS, IMAGE_PACKAGES, IMAGES, INDEX_CHILDR
 
 _PLACE = tuple[str, Key, Position]
 _USE_PLACE = tuple[str, Key, Key, Position]
-_USE_COLUMNS: Final = (IMAGE_PACKAGES.c.package_id, IMAGE_PACKAGES.c.image_key, IMAGE_PACKAGES.c.position)  # fmt: skip
+_USE: Final = (IMAGE_PACKAGES.c.image_key, IMAGE_PACKAGES.c.position)
 
 
 def packages(connection: Connection, digest: str, *, after: str, limit: int) -> Page[PackageRecord]:
@@ -92,16 +102,17 @@ def images_with_package(
 ) -> Page[PackageUse]:
     """Return the images that hold a package; one that holds it at several paths more than once."""
     start, limit = read_cursor(after, "uses", _USE_PLACE), bounded(limit)
-    query = (
-        select(*_USE_COLUMNS, IMAGE_PACKAGES.c.path, IMAGES.c.digest, PACKAGES.c.purl, PACKAGES.c.version)
-        .select_from(PACKAGES)
-        .join(IMAGE_PACKAGES, IMAGE_PACKAGES.c.package_id == PACKAGES.c.id)
-        .join(IMAGES, IMAGES.c.key == IMAGE_PACKAGES.c.image_key)
-        .where(*_named(purl_type, namespace, name))
-    )  # fmt: skip
+    wanted = list(_named(purl_type, namespace, name))
     if versions is not None:
-        query = query.where(PACKAGES.c.version.in_(sorted({clean(v) for v in versions})))
-    rows = _uses_after(connection, query, start, limit + 1)
+        wanted.append(PACKAGES.c.version.in_(sorted({clean(v) for v in versions})))
+    rows: list[Row[Any]] = []
+    if start is not None:  # the package that the page before ended with, then those after it
+        _, package_id, image_key, position = start
+        uses = _uses_of(package_id, limit + 1).where(tuple_(*_USE) > tuple_(image_key, position))
+        rows += _with_names(connection, uses.subquery("uses"), wanted, limit + 1)
+        wanted.append(PACKAGES.c.id > package_id)
+    if len(rows) <= limit:
+        rows += _with_names(connection, _uses(connection, limit + 1), wanted, limit + 1 - len(rows))
     return page_of(
         rows,
         limit,
@@ -112,26 +123,36 @@ def images_with_package(
     )
 
 
-def _uses_after(
-    connection: Connection, query: Select[Any], start: tuple[Any, ...] | None, count: int
-) -> list[Row[Any]]:
-    """Return the next rows: first of the package where the page before ended, then of later ones.
+def _uses_of(package_id: Any, count: int) -> Select[Any]:
+    """Return the first uses of a package. Limited before they get names: no database then walks all images."""
+    columns = (IMAGE_PACKAGES.c.package_id, *_USE, IMAGE_PACKAGES.c.path)
+    is_it = IMAGE_PACKAGES.c.package_id == package_id
+    return select(*columns).where(is_it).order_by(*_USE).limit(count)
 
-    Two questions, because each can begin at its place in an index, and one for both could not.
-    """
-    rows: list[Row[Any]] = []
-    if start is not None:
-        _, package_id, image_key, position = start
-        same = query.where(
-            PACKAGES.c.id == package_id,
-            tuple_(*_USE_COLUMNS[1:]) > tuple_(image_key, position),
-        )
-        rows += connection.execute(same.order_by(*_USE_COLUMNS[1:]).limit(count)).all()
-        query = query.where(PACKAGES.c.id > package_id)
-    if len(rows) < count:
-        later = query.order_by(PACKAGES.c.id, *_USE_COLUMNS[1:]).limit(count - len(rows))
-        rows += connection.execute(later).all()
-    return rows
+
+def _uses(connection: Connection, count: int) -> FromClause:
+    """Return the uses of whichever packages they are joined with; SQLite stops early by itself."""
+    if connection.dialect.name == "sqlite":
+        return IMAGE_PACKAGES
+    return _uses_of(PACKAGES.c.id, count).correlate(PACKAGES).lateral("uses")
+
+
+def _with_names(
+    connection: Connection, uses: FromClause, wanted: Sequence[ColumnElement[bool]], count: int
+) -> Sequence[Row[Any]]:
+    place = (uses.c.image_key, uses.c.position)
+    columns: list[ColumnElement[Any]] = [uses.c.package_id, *place, uses.c.path]
+    columns += [IMAGES.c.digest, PACKAGES.c.purl, PACKAGES.c.version]
+    query = (
+        select(*columns)
+        .select_from(PACKAGES)
+        .join(uses, uses.c.package_id == PACKAGES.c.id)
+        .join(IMAGES, IMAGES.c.key == uses.c.image_key)
+        .where(*wanted)
+        .order_by(PACKAGES.c.id, *place)
+        .limit(count)
+    )
+    return connection.execute(query).all()
 
 
 def findings(
@@ -146,18 +167,14 @@ def findings(
         raise InvalidReferenceError("", "a digest or a rule must be named")
     start, limit = read_cursor(after, "findings", _PLACE), bounded(limit)
     place = (FINDINGS.c.image_key, FINDINGS.c.position)
-    query = (
-        select(*place, FINDINGS.c.data, IMAGES.c.digest)
-        .join(IMAGES, IMAGES.c.key == FINDINGS.c.image_key)
-        .where(*_conditions(wanted))
-        .order_by(*place)
-        .limit(limit + 1)
-    )
+    query = select(*place, FINDINGS.c.data).where(*_conditions(wanted)).order_by(*place)
     if wanted.digest:
         query = query.where(FINDINGS.c.image_key.in_(_keys(connection, wanted.digest)))
     if start is not None:
         query = query.where(tuple_(*place) > tuple_(*start[1:]))
-    rows = connection.execute(query).all()
+    found = query.limit(limit + 1).subquery("found")  # limited before it is joined: see _uses_of
+    named = select(found, IMAGES.c.digest).join(IMAGES, IMAGES.c.key == found.c.image_key)
+    rows = connection.execute(named.order_by(found.c.image_key, found.c.position)).all()
     return page_of(
         rows,
         limit,
