@@ -323,7 +323,7 @@ def plugins_page() -> str:
         ("format", "media type", "for"),
         ((_code(f.name), f.media_type, f.summary) for f in discovery.report_formats().values()),
     )
-    lines += ["", "## Predicates", "", "Statements that can be signed about a scanned digest.", ""]
+    lines += ["", "## Predicates", "", "What is attested: [attestations](attestations.md).", ""]
     lines += _table(
         ("predicate", "type", "states"),
         ((_code(p.name), _code(p.type), p.summary) for p in discovery.predicates().values()),

@@ -5,7 +5,7 @@ Source: https://github.com/opencontainers/distribution-spec/blob/main/spec.md#li
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from scanner.attest._manifests import (
     INDEX_TYPE,
@@ -72,7 +72,14 @@ def is_attestation(artifact: Artifact) -> bool:
     return kind.startswith(BUNDLE_FAMILY) or kind in IN_TOTO_TYPES
 
 
-def fetch_layer(repository: ArtifactRepository, artifact: Artifact) -> Envelope:
+class Found(NamedTuple):
+    """An envelope, and which key has signed it as the bundle around it says; empty if nothing says so."""
+
+    envelope: Envelope
+    hint: str
+
+
+def fetch_layer(repository: ArtifactRepository, artifact: Artifact) -> Found:
     """Return the envelope in a blob, a bundle's or a bare one.
 
     Raises:
@@ -87,9 +94,9 @@ def fetch_layer(repository: ArtifactRepository, artifact: Artifact) -> Envelope:
     except NotFoundError as error:
         raise UnverifiedError(artifact.digest[:19], "its content is not there") from error
     if artifact.media_type.startswith(BUNDLE_FAMILY):
-        return parse_bundle(content)
+        return Found(*parse_bundle(content))
     if artifact.media_type in IN_TOTO_TYPES:
-        return parse_envelope(content)
+        return Found(parse_envelope(content), "")
     raise UnverifiedError(artifact.digest[:19], f"a {artifact.media_type[:80]}, not an attestation")
 
 

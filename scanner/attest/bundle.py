@@ -5,11 +5,13 @@ Source: https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_bun
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any, Final
 
 import msgspec
 
 from scanner.attest.dsse import Envelope, WireEnvelope, as_wire, from_wire
+from scanner.attest.public_keys import VerificationKey
 from scanner.errors import UnverifiedError
 
 BUNDLE_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -50,19 +52,23 @@ class _Bundle(
     message_signature: Any = None
 
 
-def encode_bundle(envelope: Envelope) -> bytes:
-    """Return the bundle of an envelope with one signature; the same bytes for the same envelope."""
-    (signature,) = envelope.signatures
+def key_hint(key: VerificationKey) -> str:
+    """Return a key's id as sigstore writes it."""
+    return b64encode(bytes.fromhex(key.id)).decode()
+
+
+def encode_bundle(envelope: Envelope, key: VerificationKey) -> bytes:
+    """Return the bundle of an envelope that ``key`` has signed; the same bytes for the same envelope."""
     bundle = _Bundle(
         media_type=BUNDLE_TYPE,
-        verification_material=_Material(public_key=_Hint(signature.key_id), tlog_entries=[]),
+        verification_material=_Material(public_key=_Hint(key_hint(key)), tlog_entries=[]),
         dsse_envelope=as_wire(envelope),
     )
     return msgspec.json.encode(bundle, order="sorted")
 
 
-def parse_bundle(content: bytes) -> Envelope:
-    """Return the envelope in a bundle of any version; who signed it is not looked at.
+def parse_bundle(content: bytes) -> tuple[Envelope, str]:
+    """Return the envelope in a bundle of any version, and the hint which key signed it, empty if there is none.
 
     Raises:
         UnverifiedError: ``malformed``: not a bundle, or one of something else than an attestation.
@@ -74,13 +80,9 @@ def parse_bundle(content: bytes) -> Envelope:
     if not bundle.media_type.startswith(BUNDLE_FAMILY):
         raise UnverifiedError("bundle", "not a sigstore bundle")
     if bundle.dsse_envelope is None:
-        raise UnverifiedError(
-            "bundle", "a signature over the image, not an attestation", "other-content"
-        )
+        raise UnverifiedError("bundle", "a signature over the image, not an attestation")
     envelope = from_wire(bundle.dsse_envelope)
     if len(envelope.signatures) != 1:
         raise UnverifiedError("bundle", "expected one signature")
     key = bundle.verification_material.public_key
-    if key is not None and key.hint != envelope.signatures[0].key_id:
-        raise UnverifiedError("bundle", "it names another key outside than inside")
-    return envelope
+    return envelope, key.hint if key is not None else ""

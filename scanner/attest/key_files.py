@@ -46,6 +46,14 @@ def load_public_keys(paths: Iterable[Path]) -> tuple[VerificationKey, ...]:
     return tuple(found.values())
 
 
+def load_any(path: Path, passphrase: Passphrase) -> tuple[VerificationKey, ...]:
+    """Return the public keys of a file of public keys, or of a private one; raises like :func:`load_signer`."""
+    content = _read(path, is_private=False)
+    if b"PRIVATE KEY-----" in content:
+        return (load_signer(path, passphrase).key,)
+    return parse_public_keys(content, str(path))
+
+
 def load_or_make_signer(path: Path, passphrase: Passphrase) -> tuple[LocalSigner, bool]:
     """Return the private key in a file, made if there is none yet, and whether it was made.
 

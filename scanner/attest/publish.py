@@ -7,10 +7,10 @@ Source: https://github.com/sigstore/cosign/blob/main/specs/BUNDLE_SPEC.md
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from scanner.attest._manifests import (
     CREATED,
@@ -42,23 +42,14 @@ from scanner.attest._registry import (
 )
 from scanner.attest._tags import TagChange, change_tags
 from scanner.attest.bundle import encode_bundle
-from scanner.attest.dsse import Envelope, encode_envelope, pae
+from scanner.attest.dsse import encode_envelope, pae
 from scanner.attest.public_keys import VerificationKey, is_signed
-from scanner.errors import InputError, UnverifiedError
+from scanner.attest.statement import parse_statement
+from scanner.attest.statements import DigestStatements, SignedStatement
+from scanner.errors import InputError, NotFoundError, UnverifiedError
 from scanner.model import Descriptor, Digest, digest_of
 from scanner.reports._shared import moment
 from scanner.sources._registry_artifacts import ArtifactRepository, Stored
-
-_NEW: Final = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SignedStatement:
-    """A statement about one digest, signed."""
-
-    predicate_type: str
-    envelope: Envelope
-    scanned_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +87,8 @@ class _Publication:
     scanned_at: str
     key: VerificationKey
     created_at: str
-    _is_ours: dict[str, bool] = field(default_factory=dict)
-    """By digest of a referrer or of a layer under ``.att``."""
+    _ours: dict[str, str] = field(default_factory=dict)
+    """Digest of a referrer or of a layer under ``.att`` -> its predicate type; empty if it is not ours."""
     _contents: dict[str, str] = field(default_factory=dict)
     """Digest of a referrer -> digest of its bundle."""
     _configs: set[Digest] = field(default_factory=set)
@@ -127,7 +118,7 @@ class _Publication:
         if has_api:
             after = list_referrers(repository, digest) or []
             self.look_at(after)
-            gone = self.outdated(after, PREDICATE_TYPE)
+            gone = self.outdated(after)
         kept = [one for one in sorted(gone) if not repository.delete_manifest(Digest(one))]
         return Published(
             digest=digest,
@@ -145,10 +136,10 @@ class _Publication:
         same = {
             self._contents[k.artifact.digest]: k.raw
             for k in known
-            if self._is_ours.get(k.artifact.digest)
+            if self._ours.get(k.artifact.digest)
         }
         for one in self.signed:
-            bundle = encode_bundle(one.envelope)
+            bundle = encode_bundle(one.envelope, self.key)
             there = same.get(digest_of(bundle))
             if there is not None:
                 entries.append(there)
@@ -160,7 +151,7 @@ class _Publication:
             reply = self.repository.push_manifest(digest, manifest, MANIFEST_TYPE)
             is_listed = is_listed and reply is not None and "OCI-Subject" in reply.headers
             entries.append(index_entry(manifest, about))
-            self._is_ours[digest] = True
+            self._ours[digest] = one.predicate_type
         return entries, is_listed
 
     def referrers(self, tag: str, entries: list[dict[str, Any]], gone: set[str]) -> TagChange:
@@ -172,7 +163,7 @@ class _Publication:
         def change(stored: Stored | None) -> bytes | None:
             listed = entries_of(stored)
             wanted = _merged(listed, entries)
-            outdated = self.outdated(wanted, PREDICATE_TYPE)
+            outdated = self.outdated(wanted)
             gone.update(outdated)
             left = [one.raw for one in wanted if one.artifact.digest not in outdated]
             return None if left == [one.raw for one in listed] else encode_index(left)
@@ -186,7 +177,7 @@ class _Publication:
         new: list[dict[str, Any]] = []
         for one in self.signed:
             envelope = encode_envelope(one.envelope)
-            self._is_ours[self.repository.push_blob(envelope)] = True
+            self._ours[self.repository.push_blob(envelope)] = one.predicate_type
             new.append(
                 attestation_layer(
                     envelope, one.predicate_type, moment(one.scanned_at), self.created_at
@@ -196,7 +187,7 @@ class _Publication:
         def layers(stored: Stored | None) -> list[dict[str, Any]] | None:
             listed = parse_layers(stored.content) if stored else []
             wanted = _merged(listed, new)
-            outdated = self.outdated(wanted, LAYER_PREDICATE_TYPE)
+            outdated = self.outdated(wanted)
             left = [one.raw for one in wanted if one.artifact.digest not in outdated]
             return None if left == [one.raw for one in listed] else left
 
@@ -223,17 +214,17 @@ class _Publication:
 
     # What is ours
 
-    def outdated(self, listed: Iterable[Listed], annotation: str) -> set[str]:
+    def outdated(self, listed: Iterable[Listed]) -> set[str]:
         """Return the digests of what is ours and not the newest of its type, or withdrawn."""
         own = [
             _Own(
-                one.artifact.annotation(annotation),
+                self._ours[one.artifact.digest],
                 one.artifact.annotation(SCANNED_AT),
                 one.artifact.annotation(CREATED),
                 one.artifact.digest,
             )
             for one in listed
-            if self._is_ours.get(one.artifact.digest)
+            if self._ours.get(one.artifact.digest) in self.types
         ]
         newest = {o.predicate_type: o for o in sorted(own)}
         return {
@@ -249,31 +240,34 @@ class _Publication:
             artifact = one.artifact
             if artifact.digest in self._contents or not is_attestation(artifact):
                 continue
-            if artifact.annotation(PREDICATE_TYPE) not in self.types:
+            if artifact.annotation(PREDICATE_TYPE) not in {"", *self.types}:
                 continue
+            self._ours[artifact.digest] = self._contents[artifact.digest] = ""
             try:
                 (layer,) = layers_of_referrer(self.repository, artifact)
-                self._is_ours[artifact.digest] = self.is_by_us(layer)
-                self._contents[artifact.digest] = layer.digest
             except (UnverifiedError, InputError, ValueError):
-                self._is_ours[artifact.digest] = False  # whatever it is: not ours to take away
-                self._contents[artifact.digest] = _NEW
+                continue  # whatever it is: not ours to take away
+            self._ours[artifact.digest] = self.type_if_ours(layer)
+            self._contents[artifact.digest] = layer.digest
 
     def look_at_layers(self, listed: Iterable[Listed]) -> None:
         """Find out which layers under ``.att`` of our types are signed with our key."""
         for one in listed:
             artifact = one.artifact
-            of_ours = artifact.annotation(LAYER_PREDICATE_TYPE) in self.types
-            if of_ours and artifact.digest not in self._is_ours:
-                self._is_ours[artifact.digest] = self.is_by_us(artifact)
+            may_be = artifact.annotation(LAYER_PREDICATE_TYPE) in {"", *self.types}
+            if may_be and artifact.digest not in self._ours:
+                self._ours[artifact.digest] = self.type_if_ours(artifact)
 
-    def is_by_us(self, layer: Artifact) -> bool:
+    def type_if_ours(self, layer: Artifact) -> str:
+        """Return the predicate type of what our key has signed; empty for anything else."""
         try:
-            envelope = fetch_layer(self.repository, layer)
+            envelope = fetch_layer(self.repository, layer).envelope
+            message = pae(envelope.payload_type, envelope.payload)
+            if any(is_signed(self.key.key, s.value, message) for s in envelope.signatures):
+                return parse_statement(envelope).predicate_type
         except (UnverifiedError, InputError):
-            return False
-        message = pae(envelope.payload_type, envelope.payload)
-        return any(is_signed(self.key.key, s.value, message) for s in envelope.signatures)
+            pass
+        return ""
 
 
 def _merged(listed: Sequence[Listed], new: Sequence[dict[str, Any]]) -> list[Listed]:
@@ -322,3 +316,26 @@ def publish(
         key=key,
         created_at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
     ).run()
+
+
+def publish_statements(
+    repository: ArtifactRepository, statements: Iterable[DigestStatements], key: VerificationKey
+) -> Iterator[Published]:
+    """Publish the statements about each digest; yield what has become of them, one after another.
+
+    Raises:
+        NotFoundError: the registry does not hold the image.
+        MalformedManifestError, UpstreamError: as :func:`publish`.
+    """
+    for one in statements:
+        stored = repository.manifest(one.digest)
+        if stored is None:
+            raise NotFoundError(repository.host, "publish", f"{one.digest} is not there")
+        yield publish(
+            repository,
+            Descriptor(media_type=stored.media_type, digest=one.digest, size=len(stored.content)),
+            one.signed,
+            withdrawn=one.withdrawn,
+            scanned_at=one.scanned_at,
+            key=key,
+        )

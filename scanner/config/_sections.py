@@ -59,6 +59,13 @@ class ScanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Files with further secret rules, in the form of the built-in ones."""
 
 
+class PolicySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What images are judged by."""
+
+    file: str = ""
+    """Policy file (docs/policy.md), or ``default`` for the built-in one. ``scanner scan`` judges only if there is one."""
+
+
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How ``scanner serve`` is reached, and what it may be asked."""
 
@@ -116,6 +123,23 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Webhook calls."""
 
 
+class AttestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is signed, with which key, and whose signatures count."""
+
+    key: str = ""
+    """Private key to sign with: a PEM file, or the URI of a KMS or HSM. Default: signing.key beside the embedded database, made when it is first needed."""
+    public_key: str = ""
+    """File with the public key that belongs to a key in a KMS or HSM."""
+    predicates: tuple[str, ...] = ()
+    """What is stated of a digest, by the names that ``scanner plugins`` lists; everything when empty."""
+    valid_days: float = 7.0
+    """How long after its scan a statement counts; of others' statements, which do not say so themselves, too."""
+    trusted_keys: tuple[str, ...] = ()
+    """Files with public keys whose signatures ``scanner verify`` accepts; several while a key is being changed."""
+    revoked_keys: tuple[str, ...] = ()
+    """Ids of keys (64 hex digits, ``scanner key show``) that neither sign nor prove anything any more."""
+
+
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a server is asked by ``scanner query`` and ``scanner scan --server``."""
 
@@ -162,9 +186,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     store: StoreSettings = StoreSettings()
     registry: RegistrySettings = RegistrySettings()
     scan: ScanSettings = ScanSettings()
+    policy: PolicySettings = PolicySettings()
     server: ServerSettings = ServerSettings()
     queue: QueueSettings = QueueSettings()
     retention: RetentionSettings = RetentionSettings()
+    attest: AttestSettings = AttestSettings()
     client: ClientSettings = ClientSettings()
     webhooks: dict[str, WebhookSettings] = {}
     limits: Limits = Limits()

@@ -105,7 +105,7 @@ def COMMAND(  # noqa: N802 - what every command module exports
                 )
             report = _scan_there(settings, reference, wanted, progress)
         else:
-            report = _scan_here(settings, reference, wanted, progress)
+            report = scan_here(settings, reference, wanted, progress)
     finally:
         if progress is not None:
             progress.close()
@@ -115,9 +115,10 @@ def COMMAND(  # noqa: N802 - what every command module exports
     raise click.exceptions.Exit(exit_code_of(report, fail_on))
 
 
-def _scan_here(
+def scan_here(
     settings: Settings, reference: str, wanted: list[Platform], progress: LiveProgress | None
 ) -> ScanReport:
+    """Scan on this machine, with its store; Ctrl-C and SIGTERM end it."""
     with _stoppable() as cancelled:
         store = app.open_store(settings)
         try:
