@@ -11,6 +11,7 @@ from support.web.running import CLEAN, FINGERPRINT, INDEX, lease_next, run
 from scanner.model import ScanState
 from scanner.ports import JobState, Priority, ScanRequest
 from scanner.web._keys import WATCH
+from scanner.web.routes import scans
 
 REFERENCE = f"reg.example:5000/team/app:1.2@{INDEX}"
 
@@ -207,6 +208,24 @@ def test_many_followers_share_one_read_and_have_a_bound(tmp_path):
     assert plain == 200
 
 
+def test_who_went_away_takes_no_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(scans, "_LOOK_SECONDS", 0.02)
+
+    async def use(service):
+        path = (await ask(service)).headers["Location"]
+        stream = events(service, path, count=99)
+        await anext(stream)
+        watch = service.application[WATCH]
+        before = len(watch._listeners)
+        await stream.aclose()
+        async with asyncio.timeout(20):
+            while watch._listeners:  # noqa: ASYNC110 - what ends it is in aiohttp
+                await asyncio.sleep(0.02)
+        return before
+
+    assert run(tmp_path, use) == 1
+
+
 def test_streams_end_when_the_service_is_told_to_stop(tmp_path):
     async def use(service):
         path = (await ask(service)).headers["Location"]
@@ -220,8 +239,6 @@ def test_streams_end_when_the_service_is_told_to_stop(tmp_path):
 
 
 def test_heartbeats(tmp_path, monkeypatch):
-    from scanner.web.routes import scans
-
     monkeypatch.setattr(scans, "_HEARTBEAT_SECONDS", 0.01)
 
     async def use(service):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -17,11 +18,13 @@ from scanner.web._negotiate import choose
 from scanner.web._parameters import END, After, Limit, require_allowed
 from scanner.web._problems import RequestError, unknown
 from scanner.web._route import Call, Content, Route, Scope, json_answer
+from scanner.web._watch import Listener
 
 _LOG: Final = logging.getLogger(__name__)
 _EVENTS: Final = "text/event-stream"
 _JSON: Final = "application/json"
 _HEARTBEAT_SECONDS: Final = 15.0
+_LOOK_SECONDS: Final = 1.0
 _HEARTBEAT: Final = b": nothing new\n\n"
 _ScanId = Annotated[
     str, msgspec.Meta(pattern="^[0-9A-Z]{26}" + END, max_length=26, description="Id of a scan")
@@ -174,10 +177,25 @@ async def _follow(call: Call[OfScan, None], record: ScanRecord) -> web.StreamRes
         await response.prepare(call.request)
         await response.write(_event(listener.record))
         while not listener.record.state.is_over and not listener.is_closed:
-            is_new = await listener.wait(_HEARTBEAT_SECONDS)
+            is_new = await _wait(listener, call.request)
             await response.write(_event(listener.record) if is_new else _HEARTBEAT)
         await response.write_eof()
     return response
+
+
+async def _wait(listener: Listener, request: web.Request) -> bool:
+    """Return True once there is something new, or False when it is time to say that there is not.
+
+    Raises:
+        ConnectionResetError: the client went away; without looking only the next write would tell.
+    """
+    until = time.monotonic() + _HEARTBEAT_SECONDS
+    while time.monotonic() < until:
+        if await listener.wait(min(_LOOK_SECONDS, _HEARTBEAT_SECONDS)):
+            return True
+        if request.transport is None or request.transport.is_closing():
+            raise ConnectionResetError
+    return False
 
 
 def _event(record: ScanRecord) -> bytes:
