@@ -7,7 +7,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from aiohttp import web
@@ -62,6 +62,9 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """Images of registries that may not be asked."""
 
 
+EventCall: TypeAlias = Call[Sender, None] | Call[SenderWithSecret, None]
+
+
 async def receive_event(call: Call[Sender, None]) -> web.StreamResponse:
     """Queue a scan of each image that the event says was pushed. Answers 202 once they are on disk."""
     return await _receive(call.request, call, call.parameters.source, "")
@@ -83,7 +86,7 @@ async def shake_hands(call: Call[Sender, None]) -> web.StreamResponse:
 
 async def _receive(
     request: web.Request,
-    call: Call[Sender, None] | Call[SenderWithSecret, None],
+    call: EventCall,
     name: str,
     shown: str,
 ) -> web.StreamResponse:
@@ -121,7 +124,7 @@ def _event_id(pushes: Sequence[ImagePushed]) -> str:
 
 
 def _done(
-    call: Call[Sender, None] | Call[SenderWithSecret, None],
+    call: EventCall,
     endpoint: WebhookEndpoint,
     body: bytes,
     told: Accepted,
@@ -134,7 +137,10 @@ def _done(
     What does not concern us is only counted: registries tell of every layer and every pull.
     """
     counter = call.context.metrics.pushes
-    counter.labels(endpoint.name, told.outcome).inc(len(told.scans) or told.refused_count or 1)
+    if told.refused_count:
+        counter.labels(endpoint.name, "refused").inc(told.refused_count)
+    if told.outcome != "refused":
+        counter.labels(endpoint.name, told.outcome).inc(len(told.scans) or 1)
     if told.outcome == "uninteresting":
         return json_answer(told)
     if told.outcome != "queued":
@@ -151,9 +157,7 @@ def _done(
     return json_answer(told, status=202 if told.outcome == "queued" else 200)
 
 
-def _endpoint(
-    call: Call[Sender, None] | Call[SenderWithSecret, None], name: str
-) -> WebhookEndpoint:
+def _endpoint(call: EventCall, name: str) -> WebhookEndpoint:
     endpoint = call.context.webhooks.get(name)
     if endpoint is None:
         raise RequestError(404, "unknown-source", "no webhook of this name is configured")
@@ -172,7 +176,7 @@ def _replied(reply: Reply, name: str) -> web.Response:
 
 
 async def _check_sender(
-    call: Call[Sender, None] | Call[SenderWithSecret, None],
+    call: EventCall,
     endpoint: WebhookEndpoint,
     headers: dict[str, str],
     body: bytes,
@@ -198,7 +202,7 @@ async def _check_sender(
 
 
 def _wanted(
-    call: Call[Sender, None] | Call[SenderWithSecret, None],
+    call: EventCall,
     endpoint: WebhookEndpoint,
     push: ImagePushed,
 ) -> ScanRequest | None:
