@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import Connection
@@ -25,6 +25,12 @@ _R = TypeVar("_R")
 
 _CONNECTIONS: Final = 8
 _WAIT_SECONDS: Final = 30.0
+_CONNECT_SECONDS: Final = 10.0
+_LIBPQ_ONLY: Final = (
+    *("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval"),
+    *("keepalives_count", "tcp_user_timeout", "fallback_application_name", "channel_binding"),
+    *("gssencmode", "load_balance_hosts", "require_auth", "sslcompression", "hostaddr"),
+)
 _TRIES: Final = 5
 _PASSING_STATES: Final = frozenset({"40001", "40P01"})  # serialization failure, deadlock
 
@@ -115,14 +121,26 @@ def _errors(where: str) -> Iterator[None]:
             raise driver_error(where, _Told(error)) from error
 
 
+def _dsn(backend: Backend) -> str:
+    """Return the URL, with the password, without what only libpq knows: asyncpg would send that to the server."""
+    url = backend.url("asyncpg").difference_update_query(_LIBPQ_ONLY)
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
 async def open_postgresql(backend: Backend) -> PostgresqlDatabase:
     """Open a database of a server, its tables made or brought up to date; raises ``StoreError``."""
     engine = await asyncio.to_thread(open_database, backend)
     await asyncio.to_thread(engine.dispose)
-    url = backend.url("asyncpg")
+    dsn = _dsn(backend)
+    named = {"application_name": "scanner"} if "application_name" not in dsn else {}
+
+    async def connect() -> Any:
+        return await asyncpg.connect(dsn, timeout=_CONNECT_SECONDS, server_settings=named)
+
     return PostgresqlDatabase(
         create_async_engine(
-            url,
+            "postgresql+asyncpg://",
+            async_creator=connect,
             pool_size=_CONNECTIONS,
             max_overflow=0,
             pool_timeout=_WAIT_SECONDS,

@@ -284,6 +284,21 @@ def test_a_server_that_was_restarted(postgresql, postgresql_url):
     with_store(postgresql_url, ask)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param("", id="by_its_socket"),
+        pytest.param("&sslmode=prefer&connect_timeout=5&keepalives_idle=30", id="options_of_libpq"),
+        pytest.param(
+            "&application_name=mine&options=-c%20work_mem%3D8MB", id="options_of_the_server"
+        ),
+    ],
+)
+def test_urls_with_a_query(postgresql, postgresql_url, more):
+    url = postgresql.socket_url(postgresql_url.rpartition("/")[2]) + more
+    assert with_store(url, lambda store: store.enqueue(request(1), "f")).is_new
+
+
 def test_no_server():
     async def ask():
         with pytest.raises(StoreError) as caught:
