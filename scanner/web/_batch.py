@@ -32,7 +32,7 @@ class Batch(Generic[I, R]):
 
     async def add(self, item: I) -> R:
         """Return the item's result once its transaction is committed; raises what ``write`` raises."""
-        return await asyncio.shield(self._put(item))
+        return await self._put(item)
 
     def add_unwatched(self, item: I) -> None:
         """Write the item soon; nobody waits, so nobody is told if it cannot be written."""
@@ -52,7 +52,8 @@ class Batch(Generic[I, R]):
 
     async def _run(self) -> None:
         while self._waiting:
-            await asyncio.sleep(self._gather_seconds)
+            if self._gather_seconds:
+                await asyncio.sleep(self._gather_seconds)
             taken = self._waiting[: self._most_count]
             del self._waiting[: self._most_count]
             try:
