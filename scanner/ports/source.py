@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -90,6 +91,8 @@ class SourceOptions:
     connect_seconds: float = 5.0
     idle_seconds: float = 60.0
     retries_count: int = 4
+    longest_wait_seconds: float = inf
+    """A registry that asks for a longer wait than this is left alone: the error tells for how long."""
     proxies: Proxies = Proxies()
 
 

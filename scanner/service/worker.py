@@ -7,6 +7,7 @@ the scan over; it ends by itself after a number of scans or above a size, and is
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import threading
@@ -33,6 +34,8 @@ _LONGEST_BEAT_SECONDS: Final = 5.0
 _FIRST_WAIT_SECONDS: Final = 0.25
 _LONGEST_WAIT_SECONDS: Final = 16.0
 _STORE_WAIT_SECONDS: Final = 2.0
+_ASKED_SECONDS: Final = 30.0
+"""A registry that asks for a longer wait gets it, by the queue: this worker has other scans to do."""
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -74,10 +77,12 @@ def run_worker(
 
     ``stop`` may be set in a signal handler: it is never waited for.
     """
+    sources = dataclasses.replace(context.source_options, longest_wait_seconds=_ASKED_SECONDS)
+    patient = dataclasses.replace(context, source_options=sources)
     with contextlib.suppress(ScannerError):  # the first scan tells of it, with its id
-        _ = context.layer_scanner  # ready before somebody waits for it
+        _ = patient.layer_scanner  # ready before somebody waits for it
     _LOG.info("worker begins", extra={"worker": options.name})
-    end, done_count = _work_on(queue, context, options, stop)
+    end, done_count = _work_on(queue, patient, options, stop)
     extra = {"worker": options.name, "why": end.value, "scans_count": done_count}
     _LOG.info("worker ends", extra=extra)
     return end

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import random
 import re
 import socket
@@ -45,6 +46,8 @@ class Backoff:
 
     base_seconds: float = 0.5
     cap_seconds: float = 30.0
+    longest_asked_seconds: float = math.inf
+    """A registry that asks for more is not tried again."""
 
     def wait_seconds(self, attempt: int, asked: float | None) -> float:
         """Return how long to wait after the try numbered ``attempt`` (from 0)."""
@@ -79,7 +82,8 @@ def retrying(call: Callable[[], T], *, retries_count: int, backoff: Backoff) -> 
             return call()
         except TransientError as failure:
             tries = retries_count + 1
-            if attempt + 1 >= min(tries, failure.tries or tries):
+            is_last = attempt + 1 >= min(tries, failure.tries or tries)
+            if is_last or (failure.wait_seconds or 0.0) > backoff.longest_asked_seconds:
                 raise failure.error from None
             wait = backoff.wait_seconds(attempt, failure.wait_seconds)
         time.sleep(wait)

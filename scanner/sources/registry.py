@@ -208,7 +208,7 @@ def open_registry(
     from scanner.sources._registry_client import RegistryClient  # noqa: PLC0415
     from scanner.sources._registry_errors import Backoff  # noqa: PLC0415
 
-    waits = backoff or Backoff()
+    waits = backoff or Backoff(longest_asked_seconds=options.longest_wait_seconds)
     return RegistrySource(reference, RegistryClient(reference, options, waits), options, waits)
 
 

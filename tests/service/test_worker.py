@@ -96,6 +96,17 @@ def test_what_can_pass_is_tried_again(faulty, service):
     assert (record.state, record.attempts, record.error) == (JobState.COMPLETE, 3, "")
 
 
+def test_a_registry_that_asks_for_long_gets_it(faulty, service):
+    service.more["registry_retries_count"] = 4
+    slow = error_reply(429, "TOOMANYREQUESTS", "slow", Retry_After="900")
+    faulty.gate = lambda _seen: slow
+    scan_id = service.push(f"{faulty.host}/team/app@{ONE.digest}")
+    service.work()
+    record = service.scan(scan_id)
+    assert (record.not_before_at - record.started_at).total_seconds() >= 900
+    assert len(faulty.seen) == 1
+
+
 def test_a_layer_that_could_not_be_had_is_tried_again(faulty, service):
     path = f"/v2/team/app/blobs/{digest(ONE.layers[0])}"
     faulty.script(path, *[Reply(503)] * 2)

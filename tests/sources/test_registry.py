@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from dataclasses import replace
 
 import pytest
 import requests
@@ -281,6 +282,17 @@ def test_tries_end(server, opened, status, tries):
 def test_retry_after_is_capped(server, opened, asked):
     server.script(MANIFEST_PATH, error_reply(429, "TOOMANYREQUESTS", "slow", Retry_After=asked))
     assert opened().root() == (MANIFEST, APP.manifest_bytes)
+
+
+@pytest.mark.parametrize(("asked", "tries"), [("9", 1), ("1", 5)])
+def test_a_wait_that_is_too_long_is_left_to_the_caller(server, options, asked, tries):
+    server.script(MANIFEST_PATH, *[error_reply(429, "X", "slow", Retry_After=asked)] * 9)
+    waits = replace(BACKOFF, longest_asked_seconds=5.0)
+    source = open_registry(f"{server.host}/{NAME}:1", options(), backoff=waits)
+    with source, pytest.raises(UpstreamError) as caught:
+        source.root()
+    assert (caught.value.after_seconds, caught.value.retryable) == (float(asked), True)
+    assert len(server.seen) == tries
 
 
 def test_wait_seconds():
