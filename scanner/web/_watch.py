@@ -21,7 +21,7 @@ class Listener:
 
     def __init__(self, record: ScanRecord) -> None:
         self.record = record
-        self.is_closed = False
+        self._is_closed = False
         self._changed = asyncio.Event()
 
     def tell(self, record: ScanRecord) -> None:
@@ -32,8 +32,12 @@ class Listener:
 
     def close(self) -> None:
         """Nothing more will be told."""
-        self.is_closed = True
+        self._is_closed = True
         self._changed.set()
+
+    def has_ended(self) -> bool:
+        """Whether nothing more will be told, though the scan may not be over."""
+        return self._is_closed
 
     async def wait(self, seconds: float) -> bool:
         """Return True once there is something new, or False after ``seconds`` without."""

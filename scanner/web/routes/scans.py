@@ -176,9 +176,9 @@ async def _follow(call: Call[OfScan, None], record: ScanRecord) -> web.StreamRes
     ):
         await response.prepare(call.request)
         await response.write(_event(listener.record))
-        while not listener.record.state.is_over and not listener.is_closed:
+        while not listener.record.state.is_over:
             is_new = await _wait(listener, call.request)
-            if listener.is_closed:
+            if listener.has_ended():
                 break
             await response.write(_event(listener.record) if is_new else _HEARTBEAT)
         await response.write_eof()
