@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from scanner.model import ScanReport, ScanState, Severity
+import msgspec
+
+from scanner.model import Decision, ScanReport, ScanState, Severity
 
 
 class ExitCode(IntEnum):
@@ -13,7 +15,7 @@ class ExitCode(IntEnum):
     CLEAN = 0
     """Everything was looked at, and nothing reached ``--fail-on``."""
     DENIED = 1
-    """A finding reaches ``--fail-on``."""
+    """A finding reaches ``--fail-on``, or the policy denies."""
     USAGE = 2
     """Wrong option, reference or setting; nothing was scanned."""
     INCOMPLETE = 3
@@ -37,5 +39,7 @@ def exit_code_of(report: ScanReport, fail_on: Severity | None) -> ExitCode:
     if fail_on is not None and any(
         f.severity.rank >= fail_on.rank for image in report.images for f in image.findings
     ):
+        return ExitCode.DENIED
+    if report.verdict is not msgspec.UNSET and report.verdict.decision is Decision.DENY:
         return ExitCode.DENIED
     return ExitCode.INCOMPLETE if report.state is ScanState.PARTIAL else ExitCode.CLEAN

@@ -22,7 +22,7 @@ from scanner.model.report import (
     ScanReport,
     ScanState,
 )
-from scanner.model.verdict import Decision, Reason, Verdict, Waived
+from scanner.model.verdict import Decision, Reason, ReasonCode, Verdict, Waived
 from scanner.model.vulnerability import VulnerabilityFacts, vulnerability_facts
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "Package",
     "Platform",
     "Reason",
+    "ReasonCode",
     "Reference",
     "ScanReport",
     "ScanState",

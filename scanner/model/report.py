@@ -10,6 +10,7 @@ from scanner.model.finding import Finding
 from scanner.model.kept import Kept, OwnedFiles
 from scanner.model.oci import ImageConfig, Platform
 from scanner.model.package import Distribution, Package
+from scanner.model.verdict import Verdict
 
 
 class ScanState(StrEnum):
@@ -161,3 +162,5 @@ class ScanReport(msgspec.Struct, frozen=True, kw_only=True):
     images: tuple[ImageReport, ...]
     skipped: tuple[FileIssue, ...]
     """Entries of an index that were not scanned, and why."""
+    verdict: Verdict | msgspec.UnsetType = msgspec.UNSET
+    """What a policy says, where one was asked (since 1.1)."""

@@ -20,11 +20,27 @@ class Decision(StrEnum):
         return list(Decision).index(self)
 
 
+class ReasonCode(StrEnum):
+    """What sort of reason; what each says is in ``docs/policy.md``."""
+
+    FINDING = "finding"
+    EXPRESSION = "expression"
+    EXPRESSION_FAILED = "expression-failed"
+    WAIVER_EXPIRED = "waiver-expired"
+    NOT_SCANNED = "not-scanned"
+    SCAN_FAILED = "scan-failed"
+    SCAN_OLD = "scan-old"
+    COVERAGE_INCOMPLETE = "coverage-incomplete"
+    NOT_LOOKED_FOR = "not-looked-for"
+    ADVISORIES_OLD = "advisories-old"
+    ADVISORIES_UNKNOWN = "advisories-unknown"
+    NOT_SIGNED = "not-signed"
+
+
 class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Why an image is not simply allowed. What does not apply is empty."""
 
-    code: str
-    """``finding``, ``expression``, a state (``not-scanned`` …) or ``waiver-expired``; all in ``docs/policy.md``."""
+    code: ReasonCode
     decision: Decision
     """``warn`` or ``deny``."""
     message: str

@@ -34,7 +34,7 @@ from scanner.pipeline.resolve import Plan, PlannedImage, open_source, plan, plat
 from scanner.ports import ImageSource, Progress
 from scanner.sources._documents import parse_config, parse_manifest
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 _ROOTFS = "rootfs"
 _SOURCE_ANNOTATION = "dev.scanner.source"
 _WORST = (ScanState.COMPLETE, ScanState.PARTIAL, ScanState.FAILED)

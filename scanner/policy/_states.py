@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from scanner.model import Decision, FileIssue, ImageReport, Kind, Reason, ScanState
+from scanner.model import Decision, FileIssue, ImageReport, Kind, Reason, ReasonCode, ScanState
 from scanner.policy.compiled import EffectiveRules
 from scanner.policy.document import Advised, Scanned, Signed
 from scanner.policy.subject import Subject
@@ -29,7 +29,7 @@ def state_reasons(rules: EffectiveRules, subject: Subject, now: datetime) -> Ite
 
 
 def _scanned(state: Scanned, subject: Subject, now: datetime) -> Iterator[Reason]:
-    def reason(code: str, message: str, image: str = "") -> Reason:
+    def reason(code: ReasonCode, message: str, image: str = "") -> Reason:
         return Reason(
             code=code,
             decision=state.action.decision,
@@ -40,18 +40,20 @@ def _scanned(state: Scanned, subject: Subject, now: datetime) -> Iterator[Reason
         )
 
     if not subject.images:
-        yield reason("not-scanned", "the image has not been scanned")
+        yield reason(ReasonCode.NOT_SCANNED, "the image has not been scanned")
         return
     for image in subject.images:
         if image.state is ScanState.FAILED:
-            yield reason("scan-failed", f"the image could not be scanned: {image.error}", image.digest)  # fmt: skip
+            yield reason(ReasonCode.SCAN_FAILED, f"the image could not be scanned: {image.error}", image.digest)  # fmt: skip
     if state.within_days is None:
         return
     if subject.scanned_at is None:
-        yield reason("scan-old", "nobody knows when the image was scanned")
+        yield reason(ReasonCode.SCAN_OLD, "nobody knows when the image was scanned")
     elif now - subject.scanned_at > timedelta(days=state.within_days):
         age = _age(now - subject.scanned_at)
-        yield reason("scan-old", f"scanned {age} ago, allowed are {state.within_days:g} days")
+        yield reason(
+            ReasonCode.SCAN_OLD, f"scanned {age} ago, allowed are {state.within_days:g} days"
+        )
 
 
 def _age(age: timedelta) -> str:
@@ -63,7 +65,7 @@ def _coverage(rules: EffectiveRules, image: ImageReport) -> Iterator[Reason]:
     state = rules.states.coverage
     if image.state is ScanState.PARTIAL:
         yield Reason(
-            code="coverage-incomplete",
+            code=ReasonCode.COVERAGE_INCOMPLETE,
             decision=state.action.decision,
             message=f"not everything could be looked at: {_told(image)}",
             rule="coverage",
@@ -73,7 +75,7 @@ def _coverage(rules: EffectiveRules, image: ImageReport) -> Iterator[Reason]:
     missing = sorted(rules.kinds & {Kind(k) for k in image.coverage.not_looked_for if k in set(Kind)})  # fmt: skip
     if missing and image.state is not ScanState.FAILED:
         yield Reason(
-            code="not-looked-for",
+            code=ReasonCode.NOT_LOOKED_FOR,
             decision=state.action.decision,
             message=f"rules of the policy are about what this scan did not look for: {', '.join(missing)}",
             rule="coverage",
@@ -102,7 +104,7 @@ def _entries(rules: EffectiveRules, subject: Subject) -> Iterator[Reason]:
     if failed:
         state = rules.states.coverage
         yield Reason(
-            code="coverage-incomplete",
+            code=ReasonCode.COVERAGE_INCOMPLETE,
             decision=state.action.decision,
             message=f"{len(failed)} entries of the index were not scanned: {failed[0]}",
             rule="coverage",
@@ -112,9 +114,9 @@ def _entries(rules: EffectiveRules, subject: Subject) -> Iterator[Reason]:
 
 def _advisories(state: Advised, subject: Subject, now: datetime) -> Iterator[Reason]:
     if subject.advisories_at is None:
-        code, message = "advisories-unknown", "packages were not compared with advisories"
+        code, message = ReasonCode.ADVISORIES_UNKNOWN, "packages were not compared with advisories"
     elif now - subject.advisories_at > timedelta(hours=state.within_hours):
-        code = "advisories-old"
+        code = ReasonCode.ADVISORIES_OLD
         age = _age(now - subject.advisories_at)
         message = f"advisories are {age} old, allowed are {state.within_hours:g} hours"
     else:
@@ -132,7 +134,7 @@ def _signed(state: Signed, subject: Subject) -> Iterator[Reason]:
     if set(state.by) & set(subject.signed_by):
         return
     yield Reason(
-        code="not-signed",
+        code=ReasonCode.NOT_SIGNED,
         decision=state.action.decision,
         message=f"no verified signature of {' or '.join(state.by)}",
         rule="signed",

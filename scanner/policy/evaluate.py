@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from scanner.model import Decision, Finding, ImageReport, Reason, Verdict, Waived
+from scanner.model import Decision, Finding, ImageReport, Reason, ReasonCode, Verdict, Waived
 from scanner.model.vulnerability import VULNERABILITY_ID, vulnerability_ids
 from scanner.policy._expressions import ExpressionError, names_in
 from scanner.policy._facts import finding_facts, image_facts, report_facts
@@ -146,13 +146,17 @@ class _Image:
             if compiled.expression is None:
                 continue
             rule = compiled.rule
-            decision, code, message = compiled.decision, "expression", rule.message or rule.name
+            decision, code, message = (
+                compiled.decision,
+                ReasonCode.EXPRESSION,
+                rule.message or rule.name,
+            )
             facts = report_facts(names_in(rule.expression), self._subject, self._image, standing)
             try:
                 if not compiled.expression(facts | {"now": self._now}):
                     continue
             except ExpressionError as error:
-                decision, code = Decision.DENY, "expression-failed"
+                decision, code = Decision.DENY, ReasonCode.EXPRESSION_FAILED
                 message = f"the expression could not be evaluated: {error}"
             yield Reason(
                 code=code,
@@ -175,7 +179,7 @@ def _reason(compiled: CompiledRule, finding: Finding, image: str, failure: str) 
     if failure:
         message = f"{finding.title}: when could not be evaluated: {failure}"
     return Reason(
-        code="expression-failed" if failure else "finding",
+        code=ReasonCode.EXPRESSION_FAILED if failure else ReasonCode.FINDING,
         decision=Decision.DENY if failure else compiled.decision,
         message=message,
         rule=rule.name,
@@ -191,7 +195,7 @@ def _reason(compiled: CompiledRule, finding: Finding, image: str, failure: str) 
 
 def _expired(compiled: CompiledRule, finding: Finding, image: str, waiver: Waiver) -> Reason:
     return Reason(
-        code="waiver-expired",
+        code=ReasonCode.WAIVER_EXPIRED,
         decision=compiled.decision,
         message=f"the waiver of {waiver.owner} expired at {moment_text(waiver.expires_at)}: {waiver.reason}",
         rule=compiled.rule.name,

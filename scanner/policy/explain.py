@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from scanner.model import Decision, Verdict
+from scanner.model import Decision, ReasonCode, Verdict
 from scanner.policy._match import Circumstances
 from scanner.policy.compiled import Policy
 from scanner.policy.evaluate import evaluate
@@ -59,7 +59,7 @@ def explain(policy: Policy, subject: Subject, now: datetime) -> Explanation:
                 decision=compiled.decision,
                 matched_count=matched,
                 reasons_count=sum(
-                    r.rule == name and r.code != "waiver-expired" for r in verdict.reasons
+                    r.rule == name and r.code != ReasonCode.WAIVER_EXPIRED for r in verdict.reasons
                 ),
                 waived_count=sum(w.rule == name for w in verdict.waived),
             )

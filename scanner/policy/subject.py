@@ -61,7 +61,9 @@ def subject_of(
 
 def _named(reference: str) -> tuple[str, str]:
     """Return name and tag of a reference; a path or a scheme for local images names no repository."""
-    if reference.startswith((".", "/")) or re.match(r"[a-z-]+:(?![0-9]+/)[^/]*/", reference):
+    if reference.startswith((".", "/", "sha256:", "sha512:")) or re.match(
+        r"[a-z-]+:(?![0-9]+/)[^/]*/", reference
+    ):
         return "", ""
     try:
         parsed = parse_reference(reference)

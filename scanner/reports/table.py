@@ -7,7 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final, TextIO
 
+import msgspec
+
 from scanner.model import (
+    Decision,
     FileIssue,
     Finding,
     ImageReport,
@@ -16,6 +19,7 @@ from scanner.model import (
     ScanReport,
     ScanState,
     Severity,
+    Verdict,
 )
 from scanner.ports import ReportFormat
 
@@ -41,6 +45,11 @@ _STATES: Final = {
     ScanState.COMPLETE: "32",
     ScanState.PARTIAL: "1;33",
     ScanState.FAILED: "1;31",
+}
+_DECISIONS: Final = {
+    Decision.ALLOW: "1;32",
+    Decision.WARN: "1;33",
+    Decision.DENY: "1;37;41",
 }
 _KINDS: Final = {"vulnerability": "vulnerabilities"}
 _DIM: Final = "2"
@@ -122,6 +131,29 @@ def _write(report: ScanReport, stream: TextIO, colour: bool, width: int) -> None
         _issues(paper, report.skipped)
     paper.line()
     paper.line(_result(paper, report))
+    if report.verdict is not msgspec.UNSET:
+        paper.line()
+        _verdict(paper, report.verdict)
+
+
+def _verdict(paper: _Paper, verdict: Verdict) -> None:
+    """Write what the policy says: each rule once, with the first places that it is about."""
+    decision = paper.paint(f" {verdict.decision.upper()} ", _DECISIONS[verdict.decision])
+    paper.line(f"{decision} by policy {printable(verdict.policy)}")
+    for (decided, rule, _), same in groupby(
+        verdict.reasons, key=lambda r: (r.decision, r.rule, r.code)
+    ):
+        reasons = list(same)
+        messages = list(dict.fromkeys(r.message for r in reasons))
+        count = f" (×{len(reasons)})" if len(reasons) > 1 else ""  # noqa: RUF001 - times
+        more = ", and alike" if len(messages) > 1 else ""
+        line = f", line {reasons[0].line}" if reasons[0].line else ""
+        paper.heading(f"{decided}: {messages[0]}{more}{count}", f"{rule}{line}")
+        if places := [r.path or r.package for r in reasons if r.path or r.package]:
+            paper.wrapped("where", _first(places))
+    if verdict.waived:
+        rules = sorted({w.rule for w in verdict.waived})
+        paper.wrapped("waived", f"{_counted(len(verdict.waived), 'finding')} of {', '.join(rules)}", 2)  # fmt: skip
 
 
 def _image(paper: _Paper, image: ImageReport, *, of_index: bool) -> None:

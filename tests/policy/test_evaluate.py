@@ -19,7 +19,17 @@ from support.policies import (  # fmt: skip
     vulnerability,
 )
 
-from scanner.model import Decision, Kind, Reason, ScanReport, ScanState, Severity, Verdict, Waived
+from scanner.model import (
+    Decision,
+    Kind,
+    Reason,
+    ReasonCode,
+    ScanReport,
+    ScanState,
+    Severity,
+    Verdict,
+    Waived,
+)
 from scanner.policy.evaluate import evaluate
 from scanner.policy.subject import base_layers_count, subject_of
 
@@ -49,7 +59,7 @@ def test_a_verdict_whole():
         evaluated_at="2026-06-01T12:00:00Z",
         reasons=(
             Reason(
-                code="finding",
+                code=ReasonCode.FINDING,
                 decision=Decision.DENY,
                 message="Title of secret/private-key: replace it",
                 rule="credentials",
@@ -398,6 +408,7 @@ def test_the_order_of_findings_does_not_matter():
         ("dir:/srv", "", ""),
         ("docker-archive:x/y.tar", "", ""),
         ("not a reference", "", ""),
+        (DIGEST, "", ""),
     ],
 )
 def test_subject_of_a_report(reference, name, tag):

@@ -15,7 +15,7 @@ from scanner.model import ScanReport
 from scanner.reports.json import FORMAT, schema
 
 GOLDEN = Path(__file__).parent / "golden"
-SCHEMA = Path(__file__).parents[2] / "docs/schema/scan-report-1.0.json"
+SCHEMA = Path(__file__).parents[2] / "docs/schema/scan-report-1.1.json"
 
 
 def written(report: ScanReport) -> str:

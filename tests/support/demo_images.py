@@ -19,6 +19,22 @@ from support.scanning import OS_RELEASE, dpkg_status, layer, python_package
 PASSWD = Entry("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n")
 
 
+POLICY_TEST = """\
+version: 1
+policy: default
+now: 2026-06-01T00:00:00Z
+cases:
+  - name: a private key denies
+    findings:
+      - {rule: secret/private-key, kind: secret, severity: high, path: root/deploy.pem}
+    expect: {decision: deny, reasons: [credentials]}
+  - name: a private key is fine
+    findings:
+      - {rule: secret/private-key, kind: secret, severity: high, path: root/deploy.pem}
+    expect: {decision: allow}
+"""
+
+
 def private_key() -> bytes:
     """Return a key made now: none is ever committed."""
     return ec.generate_private_key(ec.SECP256R1()).private_bytes(
@@ -45,8 +61,9 @@ def broken_image() -> Image:
 
 
 def write_demo(directory: Path) -> Path:
-    """Write ``demo`` (layout), ``broken.tar`` (docker archive) and ``rootfs`` below ``directory``."""
+    """Write ``demo`` (layout), ``broken.tar`` (docker archive), ``rootfs`` and ``policy_test.yaml`` below ``directory``."""
     write_oci_layout({"app": demo_image()}, directory / "demo")
     write_docker_archive(broken_image(), directory / "broken.tar")
     write_tree({"etc/hostname": b"demo\n"}, directory / "rootfs")
+    (directory / "policy_test.yaml").write_text(POLICY_TEST)
     return directory

@@ -168,7 +168,7 @@ def sample_report() -> ScanReport:
         error="config: it is not JSON",
     )
     return ScanReport(
-        schema_version="1.0",
+        schema_version="1.1",
         scanner_version="0.0.0",
         fingerprint="0123456789abcdef",
         reference=f"oci:demo {HOSTILE}",

@@ -16,6 +16,7 @@ import click
 from scanner import app
 from scanner.cli.exit_codes import ExitCode, exit_code_of
 from scanner.cli.interpreter import calm_interpreter
+from scanner.cli.judging import judge_of
 from scanner.cli.options import server_option
 from scanner.cli.output import write_report
 from scanner.cli.progress import LiveProgress
@@ -59,6 +60,12 @@ _GRACE_SECONDS: Final = 3.0
     type=click.Choice([s.value for s in Severity]),
     help="Exit with 1 if a finding is at least this severe.",
 )
+@click.option(
+    "--policy",
+    "policy_file",
+    metavar="FILE",
+    help="Judge by this policy (policy.file), or by the built-in one: default. Exit with 1 if it denies.",
+)
 @click.option("--offline", is_flag=True, default=None, help="Never open a network connection.")
 @click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="Settings file.")
 @click.option(
@@ -77,6 +84,7 @@ def COMMAND(  # noqa: N802 - what every command module exports
     output: Path | None,
     config: Path | None,
     *,
+    policy_file: str | None,
     server: str | None,
     quiet: bool,
     timings: bool,
@@ -88,13 +96,14 @@ def COMMAND(  # noqa: N802 - what every command module exports
     tar), a docker archive, or a root file system directory. A scheme forces the kind: docker://, oci:,
     oci-archive:, docker-archive:, dir:.
 
-    Exit codes: 0 clean, 1 a finding reaches --fail-on, 2 usage, 3 something could not be looked at, 4 could
+    Exit codes: 0 clean, 1 a finding reaches --fail-on or the policy denies, 2 usage, 3 something could not be looked at, 4 could
     not scan, 130 interrupted.
 
     With --server, that server scans an image of a registry; everything else is as without.
     """
     settings = load_settings(config, _as_settings(platforms, server, options))
     fail_on = Severity(settings.scan.fail_on) if settings.scan.fail_on else None
+    judge = judge_of(policy_file or settings.policy.file)
     wanted = [parse_platform(p) for p in settings.scan.platforms]
     progress = LiveProgress() if not quiet and sys.stderr.isatty() else None
     try:
@@ -109,6 +118,7 @@ def COMMAND(  # noqa: N802 - what every command module exports
     finally:
         if progress is not None:
             progress.close()
+    report = judge(report)
     write_report(report, format_name, output)
     if timings:
         _tell_timings(report)
