@@ -24,7 +24,7 @@ LAYER_PREDICATE_TYPE: Final = "predicateType"
 """The same, of a layer under the ``.att`` tag."""
 SCANNED_AT: Final = "dev.scanner.scanned-at"
 CREATED: Final = "org.opencontainers.image.created"
-_EMPTY_TYPE: Final = "application/vnd.oci.empty.v1+json"
+EMPTY_TYPE: Final = "application/vnd.oci.empty.v1+json"
 _CONFIG_TYPE: Final = "application/vnd.oci.image.config.v1+json"
 _LISTED_COUNT: Final = 1_000
 _NO_TIME: Final = "0001-01-01T00:00:00Z"
@@ -89,7 +89,7 @@ def encode_referrer(bundle: bytes, subject: Descriptor, annotations: dict[str, s
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
         "artifactType": BUNDLE_TYPE,
-        "config": {"mediaType": _EMPTY_TYPE, "digest": digest_of(EMPTY), "size": len(EMPTY)},
+        "config": {"mediaType": EMPTY_TYPE, "digest": digest_of(EMPTY), "size": len(EMPTY)},
         "layers": [layer],
         "subject": {
             "mediaType": subject.media_type,

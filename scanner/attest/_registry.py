@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from scanner.attest._manifests import (
+    EMPTY_TYPE,
     INDEX_TYPE,
+    PREDICATE_TYPE,
     Artifact,
     Listed,
     attestation_tag,
@@ -67,9 +69,13 @@ def attestation_layers(repository: ArtifactRepository, digest: Digest) -> list[L
 
 
 def is_attestation(artifact: Artifact) -> bool:
-    """Say whether a referrer may hold an attestation."""
+    """Say whether a referrer may hold an attestation. Some registries tell the config's type for the artifact's."""
     kind = artifact.artifact_type
-    return kind.startswith(BUNDLE_FAMILY) or kind in IN_TOTO_TYPES
+    return (
+        kind.startswith(BUNDLE_FAMILY)
+        or kind in IN_TOTO_TYPES
+        or (kind in {"", EMPTY_TYPE} and bool(artifact.annotation(PREDICATE_TYPE)))
+    )
 
 
 class Found(NamedTuple):

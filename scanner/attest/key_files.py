@@ -6,6 +6,7 @@ Source: https://man7.org/linux/man-pages/man2/open.2.html
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -78,7 +79,7 @@ def generate_key_file(path: Path, algorithm: str, passphrase: bytes | None) -> N
         SigningKeyError: it cannot be written.
     """
     content = encode_private_key(new_private_key(algorithm), passphrase)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -30,7 +30,8 @@ COSIGN_LABEL: Final = "ENCRYPTED SIGSTORE PRIVATE KEY"
 _COSIGN_LABELS: Final = frozenset({COSIGN_LABEL, "ENCRYPTED COSIGN PRIVATE KEY"})
 _PLAIN_LABELS: Final = frozenset({"PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"})
 _PEM: Final = re.compile(
-    rb"-----BEGIN ([A-Z0-9 ]{1,60}PRIVATE KEY|PRIVATE KEY)-----\s([^-]{1,65536})-----END \1-----"
+    rb"-----BEGIN ([A-Z0-9 ]{1,60}PRIVATE KEY|PRIVATE KEY)-----\s(.{1,65536}?)-----END \1-----",
+    re.DOTALL,
 )
 _SCRYPT_BYTES: Final = 512 * 1024 * 1024
 _SCRYPT_N: Final = 65_536

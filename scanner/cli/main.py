@@ -15,7 +15,12 @@ import click  # noqa: E402
 
 from scanner import __version__  # noqa: E402
 from scanner.cli.exit_codes import ExitCode  # noqa: E402
-from scanner.errors import InvalidReferenceError, ScannerError, SettingsError  # noqa: E402
+from scanner.errors import (  # noqa: E402
+    InvalidReferenceError,
+    ScannerError,
+    SettingsError,
+    SigningKeyError,
+)
 
 
 class _Commands(click.Group):
@@ -58,7 +63,7 @@ def main() -> None:
         _leave(ExitCode.USAGE)
     except ScannerError as error:
         _complain(error)
-        usage = isinstance(error, SettingsError | InvalidReferenceError)
+        usage = isinstance(error, SettingsError | InvalidReferenceError | SigningKeyError)
         _leave(ExitCode.USAGE if usage else ExitCode.FAILED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
