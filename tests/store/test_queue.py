@@ -58,7 +58,8 @@ def test_nothing_to_do(queue):
 
 
 def test_the_first_in_line_goes_first(opened, where):
-    enqueue(where, wish(1, priority=Priority.BACKGROUND), wish(2), wish(3))
+    enqueue(where, wish(1, priority=Priority.BACKGROUND), wish(2))
+    enqueue(where, wish(3))
     enqueue(where, wish(4, priority=Priority.WAITING))
     queue = opened()
     assert order(queue, 4) == ["4", "2", "3", "1"]

@@ -107,6 +107,7 @@ def _newer(postgresql, url):
 def _no_rights(postgresql, url):
     postgresql.execute("postgres", "DROP ROLE IF EXISTS guest")
     postgresql.execute("postgres", "CREATE ROLE guest LOGIN PASSWORD 'w0rd'")
+    postgresql.execute(name_of(url), "REVOKE CREATE ON SCHEMA public FROM PUBLIC")  # before 15
     return url.replace("postgres:pgword", "guest:w0rd")
 
 

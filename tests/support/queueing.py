@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, event, select, update
 from support.sample_report import sample_report
 
 from scanner.model import ScanReport
-from scanner.ports.service import Enqueued, Priority, ScanRecord, ScanRequest
+from scanner.ports.service import Enqueued, Lease, Priority, ScanRecord, ScanRequest, WorkQueue
 from scanner.store._backend import parse_where
 from scanner.store._database import open_database, writer
 from scanner.store._enqueue import enqueue_many
@@ -48,9 +48,9 @@ def enqueue(where: str, *wishes: ScanRequest) -> list[Enqueued]:
 
 
 def enqueue_numbers(where: str, count: int) -> list[str]:
-    """Queue so many scans of the lowest priority; return their ids."""
+    """Queue so many scans of the lowest priority; return their ids, in the order they are leased."""
     wishes = [wish(number, priority=Priority.BACKGROUND) for number in range(count)]
-    return [enqueued.id for enqueued in enqueue(where, *wishes)]
+    return sorted(enqueued.id for enqueued in enqueue(where, *wishes))
 
 
 def scans(where: str) -> dict[str, ScanRecord]:
@@ -80,22 +80,23 @@ def report_of(digest: str, **changes: object) -> ScanReport:
 
 
 def work(where: str, log: str) -> None:
-    """Do scans until none is left, whoever leases them; a line in ``log`` for each that was ended."""
+    """Do scans until all are over, whoever leases them; a line in ``log`` for each that was ended."""
     queue = open_queue(where, lease_seconds=1.0, registry_parallel=100, attempts_count=20)
     name = f"worker-{os.getpid()}"
-    idle = 0
-    while idle < 9:
-        lease = queue.lease(name)
-        if lease is None:
-            idle += 1
-            queue.wait(0.2)
-            continue
-        idle = 0
+    while lease := _next_lease(queue, where, name):
         report = report_of(lease.scan.digest)
         if queue.finish(lease, report):
             with Path(log).open("a") as lines:
                 lines.write(f"{lease.scan.id}\n")
     queue.close()
+
+
+def _next_lease(queue: WorkQueue, where: str, name: str) -> Lease | None:
+    while (lease := queue.lease(name)) is None:
+        if all(scan.state.is_over for scan in scans(where).values()):
+            return None
+        queue.wait(1)
+    return lease
 
 
 def hold(where: str) -> None:
