@@ -387,8 +387,16 @@ def bench_answers(arguments: argparse.Namespace) -> None:
         bench_stores(work, arguments.digests, say)
 
 
+def bench_policy(arguments: argparse.Namespace) -> None:  # noqa: ARG001
+    """A policy with 200 waivers over a report of 5,000 findings."""
+    from bench_policy import bench_policies  # noqa: PLC0415 - what other benchmarks do not need
+
+    bench_policies(say, findings_count=5_000, waivers_count=200)
+
+
 BENCHMARKS = {
     "answers": bench_answers,
+    "policy": bench_policy,
     "large": bench_large,
     "layer": bench_layer,
     "entries": bench_entries,

@@ -10,10 +10,12 @@ from typing import Final, TypeAlias
 
 from scanner.model import Finding, Kind, Severity
 from scanner.model.vulnerability import (
+    FIXED_AT,
     FIXED_VERSION,
     KNOWN_EXPLOITED,
+    PUBLISHED_AT,
     exploit_probability,
-    vulnerability_facts,
+    parse_moment,
     vulnerability_ids,
 )
 from scanner.policy import _globs
@@ -130,10 +132,12 @@ def _fix_age(days: float) -> Test:
     age = timedelta(days=days)
 
     def test(finding: Finding, circumstances: Circumstances) -> bool:
-        facts = vulnerability_facts(finding)
-        if not facts.fixed_version:
+        evidence = finding.evidence
+        if not evidence.get(FIXED_VERSION):
             return False
-        known_at = facts.fixed_at or facts.published_at
+        known_at = parse_moment(evidence.get(FIXED_AT, "")) or parse_moment(
+            evidence.get(PUBLISHED_AT, "")
+        )
         return known_at is None or circumstances.now - known_at >= age
 
     return test
