@@ -111,10 +111,9 @@ SCANS: Final = Table(
         *("priority", "id", "not_before_at", "registry", "state"),  # all that the queue asks for
     ),
     _only("ix_scans_leased", "state = 'scanning'", "lease_until_at", "registry"),
-    Index("ix_scans_dedupe_key", "dedupe_key", "id"),
     Index("ix_scans_digest", "digest", "id"),
     _only("ix_scans_over", OVER, "state", "id"),
-    Index("ix_scans_finished_at", "finished_at", "id"),
+    _only("ix_scans_finished_at", "finished_at IS NOT NULL", "finished_at", "id"),
 )
 
 IMAGES: Final = Table(

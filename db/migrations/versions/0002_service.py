@@ -100,7 +100,6 @@ def upgrade() -> None:
         sqlite_where=sa.text("state IN ('queued', 'scanning')"),
         postgresql_where=sa.text("state IN ('queued', 'scanning')"),
     )
-    op.create_index("ix_scans_dedupe_key", "scans", ["dedupe_key", "id"], unique=False)
     op.create_index("ix_scans_digest", "scans", ["digest", "id"], unique=False)
     op.create_index(
         "ix_scans_leased",
@@ -118,7 +117,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
     )
-    op.create_index("ix_scans_finished_at", "scans", ["finished_at", "id"], unique=False)
+    op.create_index(
+        "ix_scans_finished_at",
+        "scans",
+        ["finished_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("finished_at IS NOT NULL"),
+        postgresql_where=sa.text("finished_at IS NOT NULL"),
+    )
     op.create_index(
         "ix_scans_over",
         "scans",
