@@ -79,9 +79,11 @@ def report_of(digest: str, **changes: object) -> ScanReport:
     return msgspec.structs.replace(sample, **values)
 
 
-def work(where: str, log: str) -> None:
+def work(where: str, log: str, lease_seconds: str) -> None:
     """Do scans until all are over, whoever leases them; a line in ``log`` for each that was ended."""
-    queue = open_queue(where, lease_seconds=1.0, registry_parallel=100, attempts_count=20)
+    queue = open_queue(
+        where, lease_seconds=float(lease_seconds), registry_parallel=100, attempts_count=20
+    )
     name = f"worker-{os.getpid()}"
     while lease := _next_lease(queue, where, name):
         report = report_of(lease.scan.digest)
