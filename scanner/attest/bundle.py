@@ -6,20 +6,32 @@ Source: https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_bun
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from scanner.attest.dsse import Envelope, WireEnvelope, as_wire, from_wire
+from scanner.attest.dsse import Envelope, WireEnvelope, WireSignature, as_wire, from_wire
 from scanner.attest.public_keys import VerificationKey
 from scanner.errors import UnverifiedError
 
 BUNDLE_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
 BUNDLE_FAMILY: Final = "application/vnd.dev.sigstore.bundle"
 """How the media type of every version begins."""
+_TYPES: Final = frozenset(
+    {BUNDLE_TYPE, *(f"{BUNDLE_FAMILY}+json;version=0.{minor}" for minor in (1, 2, 3))}
+)
 
 
-class _Hint(msgspec.Struct, frozen=True, omit_defaults=True):
+class _Signature(WireSignature, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class _Envelope(WireEnvelope, frozen=True, rename="camel", forbid_unknown_fields=True):
+    signatures: Sequence[_Signature]
+
+
+class _Hint(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     hint: str = ""
 
 
@@ -48,7 +60,7 @@ class _Bundle(
 ):
     media_type: str
     verification_material: _Material
-    dsse_envelope: WireEnvelope | None = None
+    dsse_envelope: _Envelope | None = None
     message_signature: Any = None
 
 
@@ -62,7 +74,7 @@ def encode_bundle(envelope: Envelope, key: VerificationKey) -> bytes:
     bundle = _Bundle(
         media_type=BUNDLE_TYPE,
         verification_material=_Material(public_key=_Hint(key_hint(key)), tlog_entries=[]),
-        dsse_envelope=as_wire(envelope),
+        dsse_envelope=msgspec.convert(as_wire(envelope), _Envelope, from_attributes=True),
     )
     return msgspec.json.encode(bundle, order="sorted")
 
@@ -77,7 +89,7 @@ def parse_bundle(content: bytes) -> tuple[Envelope, str]:
         bundle = msgspec.json.decode(content, type=_Bundle)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnverifiedError("bundle", "not a sigstore bundle") from error
-    if not bundle.media_type.startswith(BUNDLE_FAMILY):
+    if bundle.media_type not in _TYPES:
         raise UnverifiedError("bundle", "not a sigstore bundle")
     if bundle.dsse_envelope is None:
         raise UnverifiedError("bundle", "a signature over the image, not an attestation")
@@ -85,4 +97,7 @@ def parse_bundle(content: bytes) -> tuple[Envelope, str]:
     if len(envelope.signatures) != 1:
         raise UnverifiedError("bundle", "expected one signature")
     key = bundle.verification_material.public_key
-    return envelope, key.hint if key is not None else ""
+    hint = key.hint if key is not None else ""
+    if envelope.signatures[0].key_id not in {"", hint}:
+        raise UnverifiedError("bundle", "it names another key outside than inside")
+    return envelope, hint

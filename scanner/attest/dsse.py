@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -37,7 +38,9 @@ class Envelope:
     payload_type: str = PAYLOAD_TYPE
 
 
-class _WireSignature(msgspec.Struct, frozen=True):
+class WireSignature(msgspec.Struct, frozen=True):
+    """A signature as JSON has it."""
+
     sig: str
     keyid: str = ""
 
@@ -47,7 +50,7 @@ class WireEnvelope(msgspec.Struct, frozen=True, rename="camel"):
 
     payload: str
     payload_type: str
-    signatures: list[_WireSignature]
+    signatures: Sequence[WireSignature]
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -67,7 +70,7 @@ def as_wire(envelope: Envelope) -> WireEnvelope:
         payload=b64encode(envelope.payload).decode(),
         payload_type=envelope.payload_type,
         signatures=[
-            _WireSignature(sig=b64encode(s.value).decode(), keyid=s.key_id)
+            WireSignature(sig=b64encode(s.value).decode(), keyid=s.key_id)
             for s in envelope.signatures
         ],
     )
