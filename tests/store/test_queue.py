@@ -226,6 +226,19 @@ def test_tries_are_bounded(opened, where):
     assert queue.lease("w") is None
 
 
+def test_released_is_due_at_once_on_its_last_attempt_too(opened, where):
+    [scan_id] = enqueue_numbers(where, 1)
+    queue = opened(attempts_count=1)
+    lease = queue.lease("w")
+    assert queue.release(lease, "interrupted", "the worker was told to stop") is JobState.QUEUED
+    assert queue.release(lease, "interrupted", "again") is None
+    again = queue.lease("w")
+    assert (again.scan.id, again.attempt) == (scan_id, 2)
+    assert queue.heartbeat(lease) is LeaseState.LOST
+    cancelled(where, scan_id)
+    assert queue.release(again, "interrupted", "") is JobState.CANCELLED
+
+
 # Cancelling and time limits
 
 
