@@ -20,7 +20,9 @@ from scanner.policy.parse import read_document, schema
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = (REPOSITORY / "docs/policy.md").read_text()
-BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+HOW_TO = (REPOSITORY / "docs/how-to/write-a-policy.md").read_text()
+_BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = _BLOCK.findall(PAGE) + _BLOCK.findall(HOW_TO)
 POLICIES = [block for block in BLOCKS if "cases:" not in block]
 CASES = [block for block in BLOCKS if "cases:" in block]
 
@@ -33,12 +35,15 @@ def test_a_policy_is_right_and_not_odd(text):
     jsonschema.validate(plain_value(parse_yaml(text)), schema())
 
 
-@pytest.mark.parametrize("text", CASES)
-def test_cases_pass(text):
+@pytest.mark.parametrize("text", CASES, ids=["default", "own"])
+def test_cases_pass(text, tmp_path):
     cases, problems = read_cases(text)
     assert problems == []
     jsonschema.validate(plain_value(parse_yaml(text)), cases_schema())
-    outcomes = [run_case(read_policy(cases.policy), case, cases.now) for case in cases.cases]
+    own = tmp_path / "policy.yaml"
+    own.write_text(next(block for block in POLICIES if "name: shop" in block and "scopes" in block))
+    policy = read_policy("default" if cases.policy == "default" else str(own))
+    outcomes = [run_case(policy, case, cases.now) for case in cases.cases]
     assert [o.failure for o in outcomes] == [""] * len(outcomes)
     assert outcomes
 
