@@ -14,8 +14,8 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from scanner.policy import _globs
-from scanner.policy._yaml import Mapping as MappingNode
-from scanner.policy._yaml import Node, Scalar, Sequence, number_of, plain_value
+from scanner.yaml_nodes import Mapping as MappingNode
+from scanner.yaml_nodes import Node, Scalar, Sequence, number_of, plain_value
 
 BAD: Final = object()
 _SHOWN: Final = 40

@@ -44,10 +44,10 @@ from scanner.policy._shape import (
     Text,
     WordMap,
 )
-from scanner.policy._yaml import DocumentError, parse_yaml
 from scanner.policy.compiled import Policy
 from scanner.policy.evaluate import evaluate
 from scanner.policy.subject import Subject
+from scanner.yaml_nodes import DocumentError, parse_yaml
 
 _DIGEST: Final = digest_of(b"")
 

@@ -24,8 +24,8 @@ from scanner.policy._shape import (
     Problems,
     Text,
 )
-from scanner.policy._yaml import DOCUMENT_BYTES, DocumentError, Scalar, parse_yaml
-from scanner.policy._yaml import Mapping as MappingNode
+from scanner.yaml_nodes import DOCUMENT_BYTES, DocumentError, Scalar, parse_yaml
+from scanner.yaml_nodes import Mapping as MappingNode
 
 __all__ = ["DOCUMENT_BYTES", "parse_document", "read_document", "schema"]
 

@@ -12,11 +12,11 @@ from support.policies import NOW
 from scanner.app_policy import read_policy, rule_ids
 from scanner.model import ReasonCode
 from scanner.policy._expressions import FINDING_KEYS
-from scanner.policy._yaml import parse_yaml, plain_value
 from scanner.policy.cases import read_cases, run_case
 from scanner.policy.cases import schema as cases_schema
 from scanner.policy.check import oddities
 from scanner.policy.parse import read_document, schema
+from scanner.yaml_nodes import parse_yaml, plain_value
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = (REPOSITORY / "docs/policy.md").read_text()

@@ -10,10 +10,10 @@ import pytest
 
 from scanner.app_policy import default_policy_text
 from scanner.errors import SettingsError
-from scanner.policy._yaml import parse_yaml, plain_value
 from scanner.policy.cases import read_cases
 from scanner.policy.cases import schema as cases_schema
 from scanner.policy.parse import parse_document, read_document, schema
+from scanner.yaml_nodes import parse_yaml, plain_value
 
 SCHEMAS = Path(__file__).parents[2] / "docs/schema"
 HEAD = "version: 1\nname: x\n"
