@@ -276,6 +276,8 @@ async def serve(
     try:
         await check_openness(settings, options.host, store)
         context = build_web_context(settings, store)
+        if not context.allowed_registries:
+            _LOG.warning("no registry may be scanned: see server.allowed_registries")
         every_seconds = settings.retention.every_seconds
         loops = [
             asyncio.create_task(run_loops(settings, store, registry_check(settings))),

@@ -9,6 +9,7 @@ import signal
 import subprocess
 
 import pytest
+import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,6 +19,15 @@ from support.scanning import command, environment, layer
 from support.serving import run_command, start_both, start_service, until
 
 pytestmark = pytest.mark.real
+
+
+def have_asked(service):
+    """Return whether both commands have begun: the measures and the queue tell."""
+    headers = {"Authorization": f"Bearer {service.token}"}
+    with requests.get(f"{service.url}/metrics", headers=headers, timeout=30) as response:
+        is_queried = 'route="/v1/images/{digest}"' in response.text
+    scans = service.get("/v1/scans")["items"]
+    return is_queried and any(s["requested_by"].startswith("token/") for s in scans)
 
 
 def test_who_waits_goes_on_waiting_while_the_server_is_away(tmp_path):
@@ -38,7 +48,7 @@ def test_who_waits_goes_on_waiting_while_the_server_is_away(tmp_path):
             if registry.push(pushed, "slow", "1")
         ]
         until(lambda: any(line["event"] == "scan begins" for line in service.log), service)
-        until(lambda: service.get("/v1/scans")["items"])
+        until(lambda: have_asked(service))
         service.stop(signal.SIGKILL)
         with start_service(service.home, **service.settings):
             told = [process.communicate(timeout=90)[0] for process in waiting]

@@ -42,7 +42,10 @@ def test_it_tells_where_it_listens_and_drains(tmp_path):
 
 
 def test_a_scan_that_does_not_finish_in_time_is_given_back(tmp_path):
-    with start_both(tmp_path, server_drain_seconds=1.5, queue_lease_seconds=4) as (service, registry):
+    with start_both(tmp_path, server_drain_seconds=1.5, queue_lease_seconds=4) as (
+        service,
+        registry,
+    ):
         pushed = slow_image(2)
         registry.push(pushed, "slow", "1")
         until(lambda: any(line["event"] == "scan begins" for line in service.log), service)
