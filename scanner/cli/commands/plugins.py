@@ -9,7 +9,9 @@ from scanner.ports import EntryAnalyzer, FileAnalyzer, PatternAnalyzer
 from scanner.ports.analyzer import Analyzer
 
 
-@click.command("plugins", short_help="List analyzers, sources, report formats, predicates and webhooks.")
+@click.command(
+    "plugins", short_help="List analyzers, sources, report formats, predicates and webhooks."
+)
 def COMMAND() -> None:  # noqa: N802 - what every command module exports
     """List everything that plugs in: analyzers with their versions, sources, report formats, predicates, webhooks."""
     click.echo("ANALYZERS")
