@@ -1,5 +1,15 @@
 """The frozen nouns every other package speaks in. No I/O."""
 
+from scanner.model.advisory import (
+    Advisory,
+    Affected,
+    AffectedRange,
+    Enrichment,
+    Event,
+    EventKind,
+    FixState,
+    Score,
+)
 from scanner.model.digest import DiffID, Digest, digest_of, parse_diff_id, parse_digest
 from scanner.model.finding import Finding, Kind, Severity
 from scanner.model.kept import Kept, OwnedFiles
@@ -26,14 +36,21 @@ from scanner.model.verdict import Decision, Reason, ReasonCode, Verdict, Waived
 from scanner.model.vulnerability import VulnerabilityFacts, vulnerability_facts
 
 __all__ = [
+    "Advisory",
+    "Affected",
+    "AffectedRange",
     "Coverage",
     "Decision",
     "Descriptor",
     "DiffID",
     "Digest",
     "Distribution",
+    "Enrichment",
+    "Event",
+    "EventKind",
     "FileIssue",
     "Finding",
+    "FixState",
     "HistoryEntry",
     "ImageConfig",
     "ImageReport",
@@ -53,6 +70,7 @@ __all__ = [
     "Reference",
     "ScanReport",
     "ScanState",
+    "Score",
     "Severity",
     "Verdict",
     "VulnerabilityFacts",

@@ -1,5 +1,6 @@
 """The contracts between the pipeline and everything that plugs into it. One file per kind."""
 
+from scanner.ports.advisories import AdvisoryLookup
 from scanner.ports.analyzer import (
     Analyzer,
     Entry,
@@ -53,6 +54,7 @@ from scanner.ports.webhook import (
 )
 
 __all__ = [
+    "AdvisoryLookup",
     "Analyzer",
     "BlobStream",
     "Credential",

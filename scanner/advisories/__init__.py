@@ -1,0 +1,1 @@
+"""Known vulnerabilities: records in, findings out. Pure."""
