@@ -2,6 +2,7 @@
 
 The engine (Google's own) bounds the nesting of an expression and the steps of all its loops together, and its regular
 expressions take linear time. Checked types refuse unknown variables and what is no condition when it is compiled.
+It does not bound memory: what makes texts and lists grow (``filter``, ``map``, adding them) is refused here.
 
 Source: https://github.com/google/cel-spec/blob/master/doc/langdef.md
 """
@@ -20,6 +21,25 @@ EXPRESSION_LENGTH: Final = 4_096
 _REASON_LENGTH: Final = 300
 _CODE: Final = re.compile(r"\s*\[[A-Z_]+\]\s*\Z")
 _PLACE: Final = re.compile(r"ERROR: <input>:-?\d+:(-?\d+): ")
+_LITERAL: Final = re.compile(
+    r"""//[^\n]*"""
+    r'''|[bB]?[rR][bB]?(?:"""(?:.*?)"""|"[^"\n]*")'''
+    r"""|[bB]?[rR][bB]?(?:'''(?:.*?)'''|'[^'\n]*')"""
+    r'''|"""(?:[^\\]|\\.)*?"""|"(?:[^"\\\n]|\\.)*"'''
+    r"""|'''(?:[^\\]|\\.)*?'''|'(?:[^'\\\n]|\\.)*'""",
+    re.DOTALL,
+)
+"""A comment, or a text: raw ones first, in which a backslash is itself."""
+_COPIES: Final = re.compile(r"\.\s*(map|filter)\s*\(")
+_ADDS: Final = re.compile(r"\+(?!\s*(?:\.?[0-9]|(?:size|int|uint|double|duration|timestamp)\s*\())")
+"""An addition whose right side may be something else than a number or a time."""
+_WITHOUT_CONCATENATION: Final = """\
+name: policy
+stdlib:
+  exclude_functions:
+    - name: "_+_"
+      overloads: [{id: add_list}, {id: add_string}, {id: add_bytes}]
+"""
 _FINDING: Final = re.compile(r"\bfinding\.([A-Za-z_]\w*)")
 
 
@@ -50,13 +70,16 @@ def _environment(about: About) -> Any:
         variables["finding"] = thing
     else:
         variables |= {"findings": kind.List(thing), "packages": kind.List(thing), "coverage": thing}
-    return cel.NewEnv(variables=variables)
+    config = cel.NewEnvConfigFromYaml(_WITHOUT_CONCATENATION)
+    return cel.NewEnv(config=config, variables=variables)
 
 
 def defect_of(expression: str, about: About) -> str:
     """Return what is wrong with an expression, or an empty text."""
     if len(expression) > EXPRESSION_LENGTH:
         return f"longer than {EXPRESSION_LENGTH:,} characters"
+    if reason := _growth(expression):
+        return reason
     try:
         compiled = _environment(about).compile(expression)
         found = compiled.return_type()
@@ -67,6 +90,16 @@ def defect_of(expression: str, about: About) -> str:
     unknown = sorted(set(_FINDING.findall(expression)) - set(FINDING_KEYS))
     if unknown:
         return f"a finding has no {unknown[0]!r}, expected one of {', '.join(FINDING_KEYS)}"
+    return ""
+
+
+def _growth(expression: str) -> str:
+    """Return why an expression could use memory without bound, or an empty text."""
+    code = _LITERAL.sub(lambda m: " " if m[0].startswith("/") else "''", expression)
+    if copies := _COPIES.search(code):
+        return f"{copies[1]} copies lists: narrow findings by match, or ask with exists or all"
+    if _ADDS.search(code):
+        return "+ adds numbers and times only: write a number, size(…), int(…) or duration(…) on its right"
     return ""
 
 

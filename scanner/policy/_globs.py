@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import Final
 
 GLOB_LENGTH: Final = 512
-_REMEMBERED: Final = 8_192
 
 
 def defect_of(glob: str) -> str:
@@ -24,15 +22,10 @@ def defect_of(glob: str) -> str:
 
 
 def matcher(globs: Iterable[str]) -> Callable[[str], bool]:
-    """Return what tells whether a text is matched by any of the globs; it remembers its latest answers."""
+    """Return what tells whether a text is matched by any of the globs."""
     expression = re.compile("|".join(f"(?:{_expression(g)})" for g in globs), re.DOTALL)
     match = expression.match
-
-    @lru_cache(maxsize=_REMEMBERED)
-    def is_matched(text: str) -> bool:
-        return match(text) is not None
-
-    return is_matched
+    return lambda text: match(text) is not None
 
 
 def _expression(glob: str) -> str:

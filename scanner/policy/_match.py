@@ -89,11 +89,11 @@ def _tests(match: Match) -> Iterator[Test]:
         of_path = _globs.matcher(match.paths)
         yield lambda finding, _: of_path(finding.path)
     if match.packages:
-        of_package = package_matcher(match.packages)
+        of_package = lru_cache(maxsize=_REMEMBERED)(package_matcher(match.packages))
         yield lambda finding, _: of_package(finding.package)
     if match.ids:
-        of_id = _globs.matcher(match.ids)
-        yield lambda finding, _: any(map(of_id, vulnerability_ids(finding)))
+        of_id = _globs.matcher(map(str.upper, match.ids))
+        yield lambda finding, _: any(of_id(name.upper()) for name in vulnerability_ids(finding))
     if match.exploit_probability is not None:
         yield _probability(match.exploit_probability)
     if match.fix_age_days is not None:
@@ -146,9 +146,7 @@ def _fix_age(days: float) -> Test:
 def package_matcher(globs: Iterable[str]) -> Callable[[str], bool]:
     """Return what tells whether a purl is meant: as it is, without qualifiers, or without version, too."""
     is_meant = _globs.matcher(globs)
-    return lru_cache(maxsize=_REMEMBERED)(
-        lambda purl: bool(purl) and any(map(is_meant, purl_forms(purl)))
-    )
+    return lambda purl: bool(purl) and any(map(is_meant, purl_forms(purl)))
 
 
 def purl_forms(purl: str) -> tuple[str, str, str]:

@@ -176,7 +176,9 @@ _MOMENT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A day, whose end in UTC is meant, or a moment with its offset."""
+    """A moment with its offset, or a day: its begin in UTC is meant, or its end."""
+
+    end_of_day: bool = False
 
     def read(self, node: Node, where: str, problems: Problems) -> Any:
         """Return the moment in UTC."""
@@ -186,7 +188,8 @@ class Moment:
         try:
             moment = datetime.fromisoformat(node.text)
             if moment.tzinfo is None:
-                return _end_of(moment.replace(tzinfo=UTC))
+                day = moment.replace(tzinfo=UTC)
+                return _end_of(day) if self.end_of_day else day
             return moment.astimezone(UTC)
         except (ValueError, OverflowError):
             return problems.expected(node, where, wanted)

@@ -9,7 +9,7 @@ from typing import Final
 from scanner.model import Kind
 from scanner.policy import _globs
 from scanner.policy._shape import Problem
-from scanner.policy.document import Action, Document, LayerOrigin, Match, Rule, Scope, Waiver
+from scanner.policy.document import Action, Document, LayerOrigin, Match, Rule, Scope, Waiver, Where
 
 SOON: Final = timedelta(days=14)
 _FUTURE_RULES: Final = ("vulnerability/", "CVE-", "GHSA-")
@@ -22,8 +22,26 @@ def oddities(document: Document, now: datetime, known_rules: Collection[str] = (
         *_rules(document.rules, known_rules),
         *(odd for scope in document.scopes for odd in _scope(document, scope, known_rules)),
         *(odd for waiver in document.waivers for odd in _waiver(waiver, now)),
+        *(odd for where in _places(document) for odd in _where(where)),
     ]
     return sorted(found, key=lambda p: (p.line, p.message))
+
+
+def _places(document: Document) -> Iterator[Where]:
+    yield from (scope.where for scope in document.scopes)
+    yield from (waiver.where for waiver in document.waivers if waiver.where)
+
+
+def _where(where: Where) -> Iterator[Problem]:
+    """Tell globs that no ``registry/repository`` is like."""
+    for glob in where.images:
+        host = glob.partition("/")[0]
+        if not (set(host) & set(".:*?") or host == "localhost"):
+            yield Problem(where.line, f"image {glob} can never match: {host} is no registry (docker.io/library/… on Docker Hub)")  # fmt: skip
+        elif glob != glob.lower():
+            yield Problem(where.line, f"image {glob} can never match: names are in small letters")
+        elif "@" in glob or ":" in glob.partition("/")[2]:
+            yield Problem(where.line, f"image {glob} can never match: a repository has neither tag nor digest")  # fmt: skip
 
 
 def _scope(document: Document, scope: Scope, known_rules: Collection[str]) -> Iterator[Problem]:
@@ -88,6 +106,8 @@ def _never(match: Match) -> str:
         return f"{asks[0]} is about vulnerabilities, kind is not"
     if match.fix_available is False and match.fix_age_days is not None:
         return "fix_age_days without a fix"
+    if match.paths and all(p.startswith("/") for p in match.paths):
+        return f"paths have no leading slash, {match.paths[0]} has"
     if match.layer is LayerOrigin.BASE and any(p.startswith("config:") for p in match.paths):
         return "the image's own settings are not the base image's"
     return ""
@@ -103,6 +123,8 @@ def _names_a_rule(glob: str, known_rules: Collection[str]) -> bool:
 def _hides(first: Rule, second: Rule) -> bool:
     """Whether the second rule gives a reason for no finding, as the first does for all that it matches."""
     if first.match is None or second.match is None or first.when or first.excepts:
+        return False
+    if first.expression or second.expression:
         return False
     if first.action.decision.rank < second.action.decision.rank:
         return False

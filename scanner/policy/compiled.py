@@ -24,7 +24,8 @@ from scanner.policy.parse import parse_document
 from scanner.policy.vex import Statement, VexIndex
 
 Condition: TypeAlias = Callable[[Mapping[str, Any]], bool]
-_REMEMBERED: Final = 16_384
+_SCOPES_REMEMBERED: Final = 256
+_RULES_REMEMBERED: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class CompiledRule:
     expression: Condition | None
 
     def is_about(self, finding: Finding, circumstances: Circumstances) -> bool:
-        """Whether a finding that fits is matched and not excepted; ``when`` is asked elsewhere, as it can fail."""
+        """Whether a finding that :attr:`match` fits is matched and not excepted; ``when`` is asked elsewhere, as it can fail."""
         if self.match is None or not self.match.passes(finding, circumstances):
             return False
         return not self.excepts or not any(e.matches(finding, circumstances) for e in self.excepts)
@@ -84,16 +85,15 @@ class EffectiveRules:
         known = self._fitting.get(key)
         if known is None:
             known = tuple(r for r in self.of_findings if r.match is not None and r.match.fits(*key))
-            if len(self._fitting) < _REMEMBERED:
+            if len(self._fitting) < _RULES_REMEMBERED:
                 self._fitting[key] = known
         return known
 
     @property
     def kinds(self) -> frozenset[Kind]:
         """The kinds of finding that rules speak of: that none was found says something only if they were looked for."""
-        return frozenset(
-            k for r in self.of_findings if r.rule.match for k in r.rule.match.spoken_of
-        )
+        rules = (*self.of_findings, *self.of_report)
+        return frozenset(k for r in rules if r.rule.match for k in r.rule.match.spoken_of)
 
 
 class Policy:
@@ -116,7 +116,7 @@ class Policy:
         known = self._effective.get(covering)
         if known is None:
             known = self._merged(covering)
-            if len(self._effective) < _REMEMBERED:
+            if len(self._effective) < _SCOPES_REMEMBERED:
                 self._effective[covering] = known
         return known
 
@@ -132,7 +132,7 @@ class Policy:
         return EffectiveRules(
             states=states,
             scopes=covering,
-            of_findings=tuple(r for r in active if r.match is not None),
+            of_findings=tuple(r for r in active if r.expression is None),
             of_report=tuple(r for r in active if r.expression is not None),
         )
 

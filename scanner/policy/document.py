@@ -74,7 +74,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule: about findings (``match``, ``when``), or about the whole report (``expression``)."""
+    """One rule: about each finding (``match``, ``when``), or about all of those together (``expression``)."""
 
     line: int
     name: str

@@ -143,17 +143,11 @@ class _Image:
         """Yield reasons of the rules about the whole report; waived findings are not in it."""
         standing = [f for f in self._image.findings if not self._is_waived(f)]
         for compiled in self._rules.of_report:
-            if compiled.expression is None:
-                continue
             rule = compiled.rule
-            decision, code, message = (
-                compiled.decision,
-                ReasonCode.EXPRESSION,
-                rule.message or rule.name,
-            )
-            facts = report_facts(names_in(rule.expression), self._subject, self._image, standing)
+            decision, code = compiled.decision, ReasonCode.EXPRESSION
+            message = rule.message or rule.name
             try:
-                if not compiled.expression(facts | {"now": self._now}):
+                if not self._is_true(compiled, standing):
                     continue
             except ExpressionError as error:
                 decision, code = Decision.DENY, ReasonCode.EXPRESSION_FAILED
@@ -166,6 +160,21 @@ class _Image:
                 line=rule.line,
                 image=self._image.digest,
             )
+
+    def _is_true(self, compiled: CompiledRule, standing: list[Finding]) -> bool:
+        """Whether an expression is true of the findings that its rule matches; raises ExpressionError."""
+        names = names_in(compiled.rule.expression)
+        if compiled.match is not None and "findings" in names:
+            standing = [f for f in standing if self._is_matched(compiled, f)]
+        facts = report_facts(names, self._subject, self._image, standing)
+        return compiled.expression is not None and compiled.expression(facts | {"now": self._now})
+
+    def _is_matched(self, compiled: CompiledRule, finding: Finding) -> bool:
+        if compiled.match is None or not compiled.match.matches(finding, self._circumstances):
+            return False
+        if not compiled.is_about(finding, self._circumstances):
+            return False
+        return compiled.when is None or compiled.when(self._when_facts(finding))
 
     def _is_waived(self, finding: Finding) -> bool:
         exemption = self.exemption(finding)

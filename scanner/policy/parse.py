@@ -75,8 +75,8 @@ _MATCH: Final = Object(
 def _check_rule(node: MappingNode, where: str, problems: Problems) -> None:
     """Tell rules that say nothing, or two things at once, and expressions that are wrong."""
     keys = node.values.keys()
-    if "expression" in keys and keys & {"match", "when", "except"}:
-        problems.bad(node.line, f"{where}: expression is about the whole report: not with match, when or except")  # fmt: skip
+    if keys & {"when", "except"} and "match" not in keys:
+        problems.bad(node.line, f"{where}: when and except narrow match: the key match is missing")
     for name, about in (("when", _expressions.About.FINDING), ("expression", _expressions.About.REPORT)):  # fmt: skip
         text = node.values.get(name)
         if isinstance(text, Scalar) and text.text:
@@ -99,7 +99,7 @@ _RULE: Final = Object(
         "match": Key(_MATCH, "The findings that it applies to; {} is all of them."),
         "except": Key(Many(_MATCH, most=100, or_one=True), "Findings that it does not apply to.", "excepts"),
         "when": Key(_EXPRESSION, "CEL over finding, image and now: must be true as well."),
-        "expression": Key(_EXPRESSION, "CEL over image, findings, packages, coverage and now: applies where it is true."),
+        "expression": Key(_EXPRESSION, "CEL over image, findings (those matched), packages, coverage and now: applies where it is true."),
     },
     d.Rule,
     check=_check_rule,
@@ -109,10 +109,7 @@ _RULE: Final = Object(
             {"required": ["expression"]},
             {"properties": {"action": {"const": "ignore"}}},
         ],
-        "not": {
-            "required": ["expression"],
-            "anyOf": [{"required": [name]} for name in ("match", "when", "except")],
-        },
+        "dependentRequired": {"when": ["match"], "except": ["match"]},
     },
 )  # fmt: skip
 
@@ -191,7 +188,7 @@ _WAIVER: Final = Object(
         "scope": Key(_WHERE, "Only for these images; for all of them without.", "where"),
         "reason": Key(_SENTENCE, "Why it may be so.", required=True),
         "owner": Key(Text(most=256), "Who answers for it.", required=True),
-        "expires": Key(Moment(), "Last day (UTC), or the moment, of its effect.", "expires_at", required=True),
+        "expires": Key(Moment(end_of_day=True), "Last day (UTC), or the moment, of its effect.", "expires_at", required=True),
     },
     d.Waiver,
     check=_check_waiver,

@@ -322,6 +322,7 @@ EXPRESSIONS = {
     "image": ("image.user == 'app' && image.name == 'registry.example/shop/web'", True),
     "coverage": ("coverage.layers_count == 2 && !('vulnerability' in coverage.not_looked_for)", True),
     "packages": ("packages.exists(p, p.type == 'deb')", False),
+    "plus_in_a_text": ("findings.all(f, f.path.matches('[a-z/.]+') && f.line + 2 == 1)", True),
     "now": ("now > timestamp('2026-01-01T00:00:00Z')", True),
 }  # fmt: skip
 
@@ -337,7 +338,7 @@ FAILING = {
     "missing": "image.labels['x'] == 'y'",
     "types": "findings.exists(f, f.line > 'a')",
     "no_condition": "image.user",
-    "budget": "findings.all(a, findings.all(b, findings.all(c, a.path != b.path + c.path + 'x')))",
+    "budget": "findings.all(a, findings.all(b, findings.all(c, a.path != 'x')))",
     "expression_too_large": "'x'.matches('(((x{100}){100}){100})')",
 }
 
@@ -361,6 +362,22 @@ def test_an_expression_that_fails_denies(text):
 def test_when(text, want):
     body = f'rules:\n  - {{name: r, action: warn, match: {{}}, when: "{text}"}}\n'
     assert reasons(body, subject(finding())) == want
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "want"),
+    [
+        ("match: {kind: secret}", [("warn", "r", "expression")]),
+        ("match: {kind: secret}, except: {path: b}", []),
+        ("match: {kind: secret}, when: finding.path == 'b'", []),
+        ("match: {kind: secret}, when: finding.evidence.x == 'b'", [("deny", "r", "expression-failed")]),
+        ("match: {kind: crypto}", []),
+    ],
+)  # fmt: skip
+def test_an_expression_is_about_the_findings_that_its_rule_matches(narrowed, want):
+    body = f"rules:\n  - {{name: r, action: warn, {narrowed}, expression: size(findings) > 1}}\n"
+    judged = subject(finding(), finding(path="b"), finding("config/x", kind=Kind.CONFIG))
+    assert reasons(body, judged) == want
 
 
 def test_waived_findings_are_not_in_the_report_of_expressions():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,7 +175,8 @@ def explain(
         subject = msgspec.structs.replace(subject, **named)
     explanation = explained(policy, subject, datetime.now(UTC))
     if format_name == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(explanation), indent=2))
+        # Only ASCII: titles and paths come from images, and must not drive the terminal.
+        click.echo(json.dumps(msgspec.to_builtins(explanation), indent=2))
     else:
         for line in explanation_lines(explanation, subject, image):
             _say(line)
