@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
-from scanner.model import ImageReport, LayerReport
+from scanner.model import ImageReport, LayerReport, ScanReport
 
 
 class ReportStore(Protocol):
@@ -25,6 +25,12 @@ class ReportStore(Protocol):
 
     def save_image(self, report: ImageReport, fingerprint: str, reference: str) -> None:
         """Store or replace an image's report."""
+
+    def record_scan(self, report: ScanReport, *, is_whole: bool = True) -> bool:
+        """Make what a scan found known by its digests, for queries; False if its images have none to be known by.
+
+        ``is_whole`` is False where some platforms of an index only were asked for.
+        """
 
     def claim_layer(
         self, digest: str, fingerprint: str, *, wait_seconds: float

@@ -134,7 +134,9 @@ def scan_here(
         try:
             context = app.build_context(settings, store)
             calm_interpreter()
-            return scan(reference, wanted, context, progress or SilentProgress(), cancelled)
+            report = scan(reference, wanted, context, progress or SilentProgress(), cancelled)
+            store.record_scan(report, is_whole=not wanted)
+            return report
         except ScanCancelledError:
             raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
         finally:
