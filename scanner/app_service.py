@@ -66,11 +66,13 @@ def shown_location(settings: Settings) -> str:
     return parse_where(app.store_location(settings)).shown
 
 
-def backup(settings: Settings, target: Path) -> None:
+def backup(
+    settings: Settings, target: Path, progress: Callable[[int, int], None] | None = None
+) -> None:
     """Copy the embedded database to a new file while everything runs; raises ``StoreError``."""
     from scanner.store.backup import backup as copy  # noqa: PLC0415
 
-    copy(app.store_location(settings), target)
+    copy(app.store_location(settings), target, progress)
 
 
 def collect(settings: Settings) -> dict[str, int]:

@@ -5,14 +5,17 @@ Source: https://www.sqlite.org/backup.html
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import sqlite3
 import tempfile
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
+import aiosqlite
 from sqlalchemy import URL
 
 from scanner.errors import StoreError
@@ -24,8 +27,12 @@ _PAUSE_SECONDS: Final = 0.005
 _BUSY_SECONDS: Final = 30.0
 
 
-def backup(where: str | Path, target: Path) -> None:
+def backup(
+    where: str | Path, target: Path, progress: Callable[[int, int], None] | None = None
+) -> None:
     """Copy the database to a new file, checked and with mode 0600; it is there whole or not at all.
+
+    ``progress`` is told how many pages are done, and of how many.
 
     Raises:
         StoreError: there is no database, ``target`` is there already or cannot be written, the copy is
@@ -43,7 +50,8 @@ def backup(where: str | Path, target: Path) -> None:
         os.close(handle)
         copy = Path(name)
         try:
-            _copy(backend.path, copy)
+            source = f"{backend.path.resolve().as_uri()}?mode=ro"
+            asyncio.run(_copy(source, copy, progress or _untold))
             _check(copy)
             _keep(copy, target)
         finally:
@@ -51,15 +59,25 @@ def backup(where: str | Path, target: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _copy(source: Path, copy: Path) -> None:
-    with (
-        closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as reading,
-        closing(sqlite3.connect(copy)) as writing,
-    ):  # fmt: skip
-        reading.execute("BEGIN").close()
-        reading.execute("SELECT count(*) FROM sqlite_master").fetchall()  # holds one state to copy
-        reading.backup(writing, pages=_PAGES, sleep=_PAUSE_SECONDS)
-        writing.execute("PRAGMA journal_mode=DELETE").fetchall()  # one file, without companions
+async def _copy(source: str, copy: Path, progress: Callable[[int, int], None]) -> None:
+    async with (
+        aiosqlite.connect(source, uri=True, timeout=_BUSY_SECONDS) as reading,
+        aiosqlite.connect(copy) as writing,
+    ):
+        await reading.execute("BEGIN")
+        await reading.execute_fetchall("SELECT count(*) FROM sqlite_master")  # holds one state
+        await reading.backup(
+            writing,
+            pages=_PAGES,
+            sleep=_PAUSE_SECONDS,
+            progress=lambda _status, left, all_: progress(all_ - left, all_),
+        )
+        # One file, without companions.
+        await writing.execute_fetchall("PRAGMA journal_mode=DELETE")
+
+
+def _untold(_done: int, _all: int) -> None:
+    """Tell nobody."""
 
 
 def _check(copy: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -33,7 +34,11 @@ def backup(file: Path, config: Path | None) -> None:
     """Write a whole copy of the embedded database to FILE, which must not be there yet."""
     from scanner import app_service  # noqa: PLC0415
 
-    app_service.backup(load_settings(config, {}), file)
+    def show(done: int, pages: int) -> None:
+        click.echo(f"\r{done * 100 // max(1, pages):3} %", err=True, nl=done == pages)
+
+    shown = show if sys.stderr.isatty() else None
+    app_service.backup(load_settings(config, {}), file, shown)
 
 
 @COMMAND.command("collect", short_help="Let go of what nobody needs any more.")
