@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,14 +12,19 @@ from scanner import app, discovery
 from scanner.config import Settings
 from scanner.errors import KeyNotFoundError, RevokedKeyError, SettingsError, SigningKeyError
 from scanner.model import Reference
+from scanner.ports import ReportStore
 from scanner.ports.attest import Predicate
 
 if TYPE_CHECKING:
     from scanner.attest.private_keys import Passphrase, Signer
     from scanner.attest.public_keys import VerificationKey
+    from scanner.attest.publish import Claim
     from scanner.sources._registry_artifacts import ArtifactRepository
 
 _KEY_FILE: Final = "signing.key"
+_CLAIM: Final = "publish"
+_CLAIM_SECONDS: Final = 120.0
+"""Longer than one publication takes; who waits in vain goes on all the same, and looks twice."""
 
 
 def key_path(settings: Settings) -> Path:
@@ -127,6 +133,11 @@ def predicate_types(names: Sequence[str]) -> frozenset[str]:
 def validity(settings: Settings) -> timedelta:
     """Return how long a statement counts."""
     return timedelta(days=settings.attest.valid_days)
+
+
+def claim_of(store: ReportStore) -> Claim:
+    """Return how those who share a store keep out of each other's way beside an image."""
+    return partial(store.claim_layer, fingerprint=_CLAIM, wait_seconds=_CLAIM_SECONDS)
 
 
 def open_repository(settings: Settings, reference: Reference) -> ArtifactRepository:

@@ -30,7 +30,13 @@ from scanner.attest._registry import (
     tagged_referrers,
 )
 from scanner.attest.verify import Demand, Proof, Refusal, check
-from scanner.errors import DigestMismatchError, InputError, ScannerError, UnverifiedError
+from scanner.errors import (
+    DigestMismatchError,
+    InputError,
+    ScannerError,
+    UnverifiedError,
+    UpstreamError,
+)
 from scanner.ports.attest import Predicate
 from scanner.sources._registry_artifacts import ArtifactRepository
 
@@ -68,12 +74,13 @@ def verify_from_registry(
     """Return what the registry proves. ``predicates`` are the known ones by type.
 
     Raises:
-        UpstreamError: the registry does not answer as it should; also its subclasses.
+        UpstreamError: the registry does not give something, and the rest does not prove all; also its subclasses.
     """
     proofs: dict[str, Proof] = {}
     refused: list[Refused] = []
+    failures: list[UpstreamError] = []
     fetched_count = 0
-    for candidate in _candidates(repository, demand, refused):
+    for candidate in _candidates(repository, demand, refused, failures):
         if candidate.predicate_type and candidate.predicate_type not in demand.types:
             reason = f"it states {candidate.predicate_type[:200]}"
             refused.append(Refused(candidate.where, Refusal.OTHER_TYPE, reason))
@@ -86,12 +93,15 @@ def verify_from_registry(
         try:
             envelope, hint = candidate.fetch()
             proof = check(envelope, candidate.where, demand, predicates, hint=hint)
-        except (UnverifiedError, InputError) as error:
-            refused.append(_refused(candidate.where, error))
+        except (UnverifiedError, InputError, UpstreamError) as error:
+            refused.append(_refused(candidate.where, error, failures))
         else:
             # The same statement may be there as a referrer and under .att.
             proofs.setdefault(hashlib.sha256(envelope.payload).hexdigest(), proof)
-    return Verification(_newest(proofs.values()), tuple(refused))
+    newest = _newest(proofs.values())
+    if failures and not demand.types <= {p.statement.predicate_type for p in newest}:
+        raise failures[0]
+    return Verification(newest, tuple(refused))
 
 
 def _newest(proofs: Iterable[Proof]) -> tuple[Proof, ...]:
@@ -107,7 +117,10 @@ def _made_at(proof: Proof) -> datetime:
     return proof.made_at or datetime.min.replace(tzinfo=UTC)
 
 
-def _refused(where: str, error: ScannerError) -> Refused:
+def _refused(where: str, error: ScannerError, failures: list[UpstreamError]) -> Refused:
+    if isinstance(error, UpstreamError):
+        failures.append(error)
+        return Refused(where, Refusal.UNREADABLE, str(error))
     if isinstance(error, UnverifiedError):
         return Refused(where, error.refusal, error.reason)
     if isinstance(error, DigestMismatchError):
@@ -116,14 +129,17 @@ def _refused(where: str, error: ScannerError) -> Refused:
 
 
 def _candidates(
-    repository: ArtifactRepository, demand: Demand, refused: list[Refused]
+    repository: ArtifactRepository,
+    demand: Demand,
+    refused: list[Refused],
+    failures: list[UpstreamError],
 ) -> Iterator[_Candidate]:
     """Yield whatever may be an attestation; what is broken on the way goes to ``refused``."""
     for lister in (_referrers, _attestations):
         try:
             yield from lister(repository, demand)
-        except (UnverifiedError, InputError) as error:
-            refused.append(_refused("registry", error))
+        except (UnverifiedError, InputError, UpstreamError) as error:
+            refused.append(_refused("registry", error, failures))
 
 
 def _referrers(repository: ArtifactRepository, demand: Demand) -> Iterator[_Candidate]:

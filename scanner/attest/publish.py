@@ -7,10 +7,11 @@ Source: https://github.com/sigstore/cosign/blob/main/specs/BUNDLE_SPEC.md
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from scanner.attest._manifests import (
     CREATED,
@@ -50,6 +51,9 @@ from scanner.errors import InputError, NotFoundError, UnverifiedError
 from scanner.model import Descriptor, Digest, digest_of
 from scanner.reports._shared import moment
 from scanner.sources._registry_artifacts import ArtifactRepository, Stored
+
+Claim: TypeAlias = Callable[[str], AbstractContextManager[object]]
+"""Hold the right to publish beside an image, by its full name, until the context ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,9 +323,14 @@ def publish(
 
 
 def publish_statements(
-    repository: ArtifactRepository, statements: Iterable[DigestStatements], key: VerificationKey
+    repository: ArtifactRepository,
+    statements: Iterable[DigestStatements],
+    key: VerificationKey,
+    claim: Claim,
 ) -> Iterator[Published]:
     """Publish the statements about each digest; yield what has become of them, one after another.
+
+    ``claim`` keeps those who share it from publishing beside the same digest at once.
 
     Raises:
         NotFoundError: the registry does not hold the image.
@@ -331,11 +340,16 @@ def publish_statements(
         stored = repository.manifest(one.digest)
         if stored is None:
             raise NotFoundError(repository.host, "publish", f"{one.digest} is not there")
-        yield publish(
-            repository,
-            Descriptor(media_type=stored.media_type, digest=one.digest, size=len(stored.content)),
-            one.signed,
-            withdrawn=one.withdrawn,
-            scanned_at=one.scanned_at,
-            key=key,
+        subject = Descriptor(
+            media_type=stored.media_type, digest=one.digest, size=len(stored.content)
         )
+        with claim(f"{repository.name}@{one.digest}"):
+            done = publish(
+                repository,
+                subject,
+                one.signed,
+                withdrawn=one.withdrawn,
+                scanned_at=one.scanned_at,
+                key=key,
+            )
+        yield done

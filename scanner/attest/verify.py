@@ -30,6 +30,7 @@ class Refusal(StrEnum):
 
     MALFORMED = "malformed"  # not what it says to be
     DAMAGED = "damaged"  # the content is not what its digest says
+    UNREADABLE = "unreadable"  # the registry does not give it
     UNKNOWN_KEY = (
         "unknown-key"  # signed with none of the keys given: another's, or one that was replaced
     )

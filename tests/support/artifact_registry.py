@@ -61,6 +61,8 @@ class ArtifactRegistry:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    disable_nagle_algorithm = True
     registry: ArtifactRegistry
 
     def log_message(self, *_args: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from scanner.model import ScanReport, parse_platform, parse_reference
 
 if TYPE_CHECKING:
     from scanner.attest.private_keys import Signer
+    from scanner.attest.publish import Published
     from scanner.attest.statements import DigestStatements
     from scanner.model import Reference
 
@@ -170,15 +172,21 @@ def _write(
 def _publish(
     settings: Settings, where: Reference, statements: Sequence[DigestStatements], signer: Signer
 ) -> None:
-    from scanner import app_attest  # noqa: PLC0415 - as above
+    from scanner import app, app_attest  # noqa: PLC0415 - as above
     from scanner.attest.publish import publish_statements  # noqa: PLC0415
 
-    with app_attest.open_repository(settings, where) as repository:
-        for done in publish_statements(repository, statements, signer.key):
-            how = "referrers" if done.has_referrers_api else "referrers by tag"
-            click.echo(
-                f"{done.digest}: published beside {where.name} as {how} and .att "
-                f"({done.added_count} new, {done.removed_count} replaced)"
-            )
-            for kept in done.kept:
-                click.echo(f"  the registry does not let us delete the older {kept}", err=True)
+    with closing(app.open_store(settings)) as store:
+        claim = app_attest.claim_of(store)
+        with app_attest.open_repository(settings, where) as repository:
+            for done in publish_statements(repository, statements, signer.key, claim):
+                _tell_published(done, where)
+
+
+def _tell_published(done: Published, where: Reference) -> None:
+    how = "referrers" if done.has_referrers_api else "referrers by tag"
+    click.echo(
+        f"{done.digest}: published beside {where.name} as {how} and .att "
+        f"({done.added_count} new, {done.removed_count} replaced)"
+    )
+    for kept in done.kept:
+        click.echo(f"  the registry does not let us delete the older {kept}", err=True)
