@@ -18,6 +18,7 @@ from scanner.ports.analyzer import (
     PatternAnalyzer,
 )
 from scanner.ports.attest import Predicate
+from scanner.ports.control import Control
 from scanner.ports.limits import Limits
 from scanner.ports.report import ReportFormat
 from scanner.ports.source import SourceFactory
@@ -103,6 +104,13 @@ def webhook_sources() -> dict[str, WebhookSource]:
 def predicates() -> dict[str, Predicate]:
     """Return every predicate by name."""
     return {p.name: p for p in _exports("scanner.attest.predicates", "PREDICATE", Predicate)}
+
+
+@cache
+def pod_controls() -> tuple[Control, ...]:
+    """Return every check of a pod, sorted by name."""
+    controls = _exports("scanner.pod_security.controls", "CONTROL", Control)
+    return tuple(sorted(controls, key=lambda c: c.name.lower()))
 
 
 @cache
