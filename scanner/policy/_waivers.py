@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from scanner.model import Finding
@@ -49,6 +50,7 @@ class _Compiled:
         )
 
 
+_PLACES_REMEMBERED: Final = 256
 _NONE: Final[list[_Compiled]] = []
 
 
@@ -66,8 +68,10 @@ class WaiverIndex:
             for waiver in waivers
         ]
 
-    def within(self, name: str, namespace: str) -> WaiversInScope:
-        """Return those that hold for an image in a namespace."""
+        self.within = lru_cache(maxsize=_PLACES_REMEMBERED)(self._within)
+        """Return those that hold for ``registry/repository`` in a namespace."""
+
+    def _within(self, name: str, namespace: str) -> WaiversInScope:
         return WaiversInScope(
             w for w in self._all if w.where is None or w.where.covers(name, namespace)
         )

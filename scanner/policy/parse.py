@@ -211,7 +211,7 @@ _DOCUMENT: Final = Object(
         "require": Key(_REQUIRE, "What must be so before findings count."),
         "rules": Key(_RULES, "Rules for all images."),
         "scopes": Key(Many(_SCOPE, most=1_000), "Rules for some images; later ones win over earlier ones."),
-        "waivers": Key(Many(_WAIVER, most=20_000), "Findings that somebody answers for."),
+        "waivers": Key(Many(_WAIVER, most=10_000), "Findings that somebody answers for."),
         "vex": Key(Many(_VEX, most=100), "OpenVEX documents to believe."),
     },
     d.Document,

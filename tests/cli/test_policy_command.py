@@ -124,6 +124,14 @@ def test_a_denied_scan_says_so_in_its_report(run):
     ]
 
 
+def test_the_setting_names_the_policy(run, place):
+    (place / "scanner.toml").write_text('[policy]\nfile = "default"\n')
+    code, text, _ = run("scan", "oci:demo", "--config", "scanner.toml")
+    assert (code, " DENY  by policy default" in text) == (1, True)
+    code, text, _ = run("scan", "oci:demo", "--config", "scanner.toml", "--policy", "waived.yaml")
+    assert (code, " ALLOW  by policy shop" in text) == (0, True)
+
+
 def test_without_a_policy_there_is_no_verdict(run):
     code, text, _ = run("scan", "oci:demo", "--format", "json")
     assert (code, "verdict" in json.loads(text)) == (0, False)
