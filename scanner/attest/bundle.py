@@ -11,7 +11,14 @@ from typing import Any, Final
 
 import msgspec
 
-from scanner.attest.dsse import Envelope, WireEnvelope, WireSignature, as_wire, from_wire
+from scanner.attest.dsse import (
+    Envelope,
+    WireEnvelope,
+    WireSignature,
+    as_wire,
+    decode_base64,
+    from_wire,
+)
 from scanner.attest.public_keys import VerificationKey
 from scanner.errors import UnverifiedError
 
@@ -67,6 +74,14 @@ class _Bundle(
 def key_hint(key: VerificationKey) -> str:
     """Return a key's id as sigstore writes it."""
     return b64encode(bytes.fromhex(key.id)).decode()
+
+
+def id_of(hint: str) -> str:
+    """Return the key id that a hint stands for; the hint itself if it is none of sigstore's."""
+    try:
+        return decode_base64(hint, "hint").hex()
+    except UnverifiedError:
+        return hint
 
 
 def encode_bundle(envelope: Envelope, key: VerificationKey) -> bytes:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from scanner.attest.bundle import key_hint
+from scanner.attest.bundle import id_of, key_hint
 from scanner.attest.dsse import PAYLOAD_TYPE, Envelope, pae
 from scanner.attest.predicates import scan
 from scanner.attest.public_keys import VerificationKey, is_signed
@@ -133,7 +133,7 @@ def _unsigned(where: str, demand: Demand, named: set[str]) -> UnverifiedError:
         return UnverifiedError(where, reason, Refusal.BAD_SIGNATURE)
     reason = "signed with none of the keys given, or changed since"
     if named:
-        other = min(named)[:16]
+        other = id_of(min(named))[:16]
         reason = (
             f"signed with key {other}…, as it says, which is none of those given (was it replaced?)"
         )

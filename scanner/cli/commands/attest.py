@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scanner.cli.exit_codes import exit_code_of
+from scanner.cli.judging import judge_of
 from scanner.cli.options import config_option
 from scanner.cli.passphrase import passphrase_of
 from scanner.config import Settings, load_settings
 from scanner.errors import InvalidReferenceError, SettingsError
-from scanner.model import ScanReport, parse_platform, parse_reference
+from scanner.model import ScanReport, Verdict, parse_platform, parse_reference
 
 if TYPE_CHECKING:
     from scanner.attest.private_keys import Signer
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="State this only (repeatable): see scanner plugins. Default: everything.",
 )
+@click.option(
+    "--policy",
+    "policy_file",
+    metavar="FILE",
+    help="Judge by this policy (policy.file), or by the built-in one: default. Exit with 1 if it denies.",
+)
 @click.option("--no-publish", is_flag=True, help="Do not write to the registry; needs --output.")
 @click.option(
     "--output",
@@ -59,6 +66,7 @@ def COMMAND(  # noqa: N802 - what every command module exports
     reference: str,
     config: Path | None,
     output: Path | None,
+    policy_file: str | None,
     *,
     no_publish: bool,
     quiet: bool,
@@ -69,7 +77,8 @@ def COMMAND(  # noqa: N802 - what every command module exports
     An image that was scanned today is not scanned again. What this key signed before of the same kind is replaced;
     others' statements stay. Without --key and attest.key, a key is made when it is first needed.
 
-    Exit codes: 0 signed, 2 usage or key, 3 signed, but something could not be looked at, 4 could not scan or publish.
+    Exit codes: 0 signed, 1 signed, and the policy denies, 2 usage or key, 3 signed, but something could not be looked
+    at, 4 could not scan or publish.
     """
     if no_publish and output is None:
         raise click.UsageError("--no-publish without --output DIR would leave nothing")
@@ -79,10 +88,17 @@ def COMMAND(  # noqa: N802 - what every command module exports
     from scanner import app_attest  # noqa: PLC0415 - `scanner --help` imports every command
 
     chosen = app_attest.predicates(settings)
-    report = _scan(settings, reference, quiet=quiet)
+    judge = judge_of(policy_file or settings.policy.file)
+    report = judge(_scan(settings, reference, quiet=quiet))
     from scanner.attest.statements import sign_report  # noqa: PLC0415
 
-    statements = sign_report(report, chosen, signer, valid=app_attest.validity(settings))
+    statements = sign_report(
+        report,
+        chosen,
+        signer,
+        valid=app_attest.validity(settings),
+        verdicts=_verdicts(report, judge),
+    )
     names = {p.type: p.name for p in chosen}
     for one in statements:
         _tell(one, names)
@@ -139,6 +155,14 @@ def _scan(settings: Settings, reference: str, *, quiet: bool) -> ScanReport:
     finally:
         if progress is not None:
             progress.close()
+
+
+def _verdicts(report: ScanReport, judge: Callable[[ScanReport], ScanReport]) -> dict[str, Verdict]:
+    """Return what the policy says of each digest; an image may pass where its index does not."""
+    from scanner.attest.statements import digests_of, narrowed  # noqa: PLC0415 - as above
+
+    judged = {digest: judge(narrowed(report, digest)).verdict for digest in digests_of(report)}
+    return {digest: v for digest, v in judged.items() if isinstance(v, Verdict)}
 
 
 def _tell(one: DigestStatements, names: dict[str, str]) -> None:

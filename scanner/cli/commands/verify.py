@@ -140,8 +140,7 @@ def _write_json(found: Verification) -> None:
 
     for proof in found.proofs:
         click.echo(msgspec.json.encode(proof.statement).decode())
-    for refused in found.refused:
-        click.echo(_printable(f"{refused.where}: {refused.refusal}: {refused.reason}"), err=True)
+    _tell_refused(found.refused, err=True)
 
 
 def _tell(image: str, found: Verification, wanted: Iterable[str], names: dict[str, str]) -> None:
@@ -186,12 +185,12 @@ def _tell_scan(scan: ScanPredicate) -> None:
         click.echo(f"    and {len(scan.verdict.reasons) - _REASONS_SHOWN} more")
 
 
-def _tell_refused(refused: Iterable[Refused]) -> None:
+def _tell_refused(refused: Iterable[Refused], *, err: bool = False) -> None:
     shown = [r for r in refused if r.refusal != "other-type"]
     if shown:
-        click.echo("not accepted:")
+        click.echo("not accepted:", err=err)
     for one in shown:
-        click.echo(_printable(f"  {one.where}: {one.refusal}: {one.reason}"))
+        click.echo(_printable(f"  {one.where}: {one.refusal}: {one.reason}"), err=err)
 
 
 def _printable(text: str) -> str:
