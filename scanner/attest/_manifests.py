@@ -53,7 +53,8 @@ class Listed(NamedTuple):
 
 def referrers_tag(digest: Digest) -> str:
     """Return the tag of the index of referrers where the registry keeps none itself."""
-    return digest.replace(":", "-")[: 32 + 1 + 64]
+    algorithm, _, value = digest.partition(":")
+    return f"{algorithm[:32]}-{value[:64]}"
 
 
 def attestation_tag(digest: Digest) -> str:
