@@ -85,6 +85,7 @@ def collect(settings: Settings) -> dict[str, int]:
         scans_days=kept.scans_days,
         images_days=kept.images_days,
         deliveries_days=kept.deliveries_days,
+        decisions_days=kept.decisions_days,
     )
 
 

@@ -17,7 +17,10 @@ from scanner.model import Severity
 
 ENVIRONMENT_PREFIX: Final = "SCANNER_"
 _MAY_BE_ZERO: Final = frozenset(
-    {"retries_count", "workers", "scans_days", "images_days", "deliveries_days"}
+    {
+        *("retries_count", "workers", "wait_seconds"),
+        *("scans_days", "images_days", "deliveries_days", "decisions_days"),
+    }
 )
 _MAP_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 

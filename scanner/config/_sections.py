@@ -121,6 +121,8 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Results of images that no tag leads to, from their last scan on."""
     deliveries_days: float = 14.0
     """Webhook calls."""
+    decisions_days: float = 90.0
+    """What admissions were told."""
 
 
 class AttestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

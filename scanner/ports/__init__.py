@@ -1,5 +1,17 @@
 """The contracts between the pipeline and everything that plugs into it. One file per kind."""
 
+from scanner.ports.admission import (
+    AdmissionDecision,
+    AdmissionProtocol,
+    Cause,
+    DecidedImage,
+    DecisionFilter,
+    JudgedImage,
+    ProtocolReply,
+    Question,
+    Refused,
+    Ruling,
+)
 from scanner.ports.advisories import AdvisoryLookup
 from scanner.ports.analyzer import (
     Analyzer,
@@ -54,11 +66,16 @@ from scanner.ports.webhook import (
 )
 
 __all__ = [
+    "AdmissionDecision",
+    "AdmissionProtocol",
     "AdvisoryLookup",
     "Analyzer",
     "BlobStream",
+    "Cause",
     "Credential",
     "CredentialKind",
+    "DecidedImage",
+    "DecisionFilter",
     "Delivery",
     "Enqueued",
     "Entry",
@@ -75,6 +92,7 @@ __all__ = [
     "ImageView",
     "Interest",
     "JobState",
+    "JudgedImage",
     "LayerFile",
     "LayerProgress",
     "Lease",
@@ -88,11 +106,15 @@ __all__ = [
     "PatternAnalyzer",
     "Priority",
     "Progress",
+    "ProtocolReply",
     "Proxies",
+    "Question",
     "QueueCounts",
+    "Refused",
     "Reply",
     "ReportFormat",
     "ReportStore",
+    "Ruling",
     "ScanRecord",
     "ScanRequest",
     "ServiceStore",

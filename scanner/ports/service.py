@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from scanner.model import Finding, LayerSummary, ScanReport, ScanState, Severity
+from scanner.ports.admission import AdmissionDecision, DecisionFilter
 
 Item = TypeVar("Item")
 
@@ -332,6 +333,14 @@ class ServiceStore(Protocol):
         self, *, source: str = "", after: str = "", limit: int = 100
     ) -> Page[Delivery]:
         """Return deliveries, newest first."""
+
+    async def record_decisions(self, decisions: Sequence[AdmissionDecision]) -> list[str]:
+        """Record what admissions were told, all in one transaction; return their ids."""
+
+    async def decisions(
+        self, wanted: DecisionFilter, *, after: str = "", limit: int = 100
+    ) -> Page[AdmissionDecision]:
+        """Return decisions, newest first."""
 
     async def create_token(
         self, name: str, scopes: Collection[str], *, expires_at: datetime | None = None

@@ -27,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The newest revision in ``db/migrations/versions``; known here so that opening need not import Alembic."""
 
 METADATA: Final = MetaData(
@@ -264,6 +264,43 @@ DELIVERIES: Final = Table(
     Column("detail", Text, nullable=False),
     Index("ix_deliveries_dedupe_key", "source", "dedupe_key", unique=True),
     Index("ix_deliveries_source", "source", "id"),
+)
+
+DECISIONS: Final = Table(
+    "decisions",  # answers to admissions
+    METADATA,
+    Column("id", String(26), primary_key=True),
+    Column("decided_at", BigInteger, nullable=False),
+    Column("protocol", String(64), nullable=False),
+    Column("namespace", String(255), nullable=False),
+    Column("subject", String(512), nullable=False),  # kind and name of what was to be let in
+    Column("operation", String(32), nullable=False),
+    Column("user_name", String(255), nullable=False),
+    Column("requested_by", String(255), nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("decision", String(8), nullable=False),  # allow, warn, deny
+    Column("cause", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("policy_digest", String(160), nullable=False),
+    Index("ix_decisions_decision", "decision", "id"),
+    Index("ix_decisions_namespace", "namespace", "id"),
+)
+
+DECISION_IMAGES: Final = Table(
+    "decision_images",
+    METADATA,
+    Column(
+        "decision_id",
+        String(26),
+        ForeignKey("decisions.id", name="fk_decision_images_decision_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("image", Text, nullable=False),  # as it was asked for
+    Column("digest", String(160), nullable=False),  # empty if it could not be told
+    Column("decision", String(8), nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("ix_decision_images_digest", "digest", "decision_id"),
 )
 
 TOKENS: Final = Table(

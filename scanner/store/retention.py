@@ -32,6 +32,7 @@ from scanner.store._database import open_database, writer
 from scanner.store._errors import sqlstate, store_errors
 from scanner.store._moments import to_ms
 from scanner.store._tables import (
+    DECISIONS,
     DELIVERIES,
     IMAGE_LAYERS,
     IMAGE_PACKAGES,
@@ -66,6 +67,7 @@ def collect(
     scans_days: float,
     images_days: float,
     deliveries_days: float,
+    decisions_days: float,
     now: datetime | None = None,
 ) -> dict[str, int]:
     """Delete what was last needed longer ago than it is kept, and return how many rows of which table.
@@ -89,15 +91,22 @@ def collect(
                 scans_days=scans_days,
                 images_days=images_days,
                 deliveries_days=deliveries_days,
+                decisions_days=decisions_days,
             )
     finally:
         engine.dispose()
 
 
 def _collect(
-    engine: Engine, now: datetime, *, scans_days: float, images_days: float, deliveries_days: float
+    engine: Engine,
+    now: datetime,
+    *,
+    scans_days: float,
+    images_days: float,
+    deliveries_days: float,
+    decisions_days: float,
 ) -> dict[str, int]:
-    counts = {"images": 0, "scans": 0, "deliveries": 0}
+    counts = {"images": 0, "scans": 0, "deliveries": 0, "decisions": 0}
     if images_days:
         before = _ms_before(now, images_days)
         for conditions in (_unneeded_indexes(before), _unneeded_images(before)):
@@ -107,6 +116,9 @@ def _collect(
     if deliveries_days:
         old = DELIVERIES.c.received_at < _ms_before(now, deliveries_days)
         counts["deliveries"] = _delete(engine, DELIVERIES, (old,))
+    if decisions_days:
+        old = DECISIONS.c.decided_at < _ms_before(now, decisions_days)
+        counts["decisions"] = _delete(engine, DECISIONS, (old,))
     return counts | {
         "image_reports": _delete(engine, IMAGE_REPORTS, _unneeded_image_reports(now)),
         "layer_reports": _delete(engine, LAYER_REPORTS, _unneeded_layer_reports(now)),

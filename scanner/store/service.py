@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select
 
 from scanner.errors import StoreError
 from scanner.model import LayerSummary, ScanReport
+from scanner.ports.admission import AdmissionDecision, DecisionFilter
 from scanner.ports.service import (
     Delivery,
     Enqueued,
@@ -31,7 +32,7 @@ from scanner.ports.service import (
     TagEntry,
     TokenRecord,
 )
-from scanner.store import _access, _answers, _contents, _enqueue, _scans, _tags
+from scanner.store import _access, _answers, _contents, _decisions, _enqueue, _scans, _tags
 from scanner.store._async import Database, open_async
 from scanner.store._errors import store_error
 from scanner.store._moments import now_ms, to_ms
@@ -196,6 +197,16 @@ class SqlServiceStore:
         return await self._database.read(
             _access.deliveries, source=source, after=after, limit=limit
         )
+
+    async def record_decisions(self, decisions: Sequence[AdmissionDecision]) -> list[str]:
+        """Record all in one transaction; return their ids."""
+        return await self._database.write(_decisions.record_decisions, decisions)
+
+    async def decisions(
+        self, wanted: DecisionFilter, *, after: str = "", limit: int = 100
+    ) -> Page[AdmissionDecision]:
+        """Return decisions, newest first."""
+        return await self._database.read(_decisions.decisions, wanted, after=after, limit=limit)
 
     async def create_token(
         self, name: str, scopes: Collection[str], *, expires_at: datetime | None = None

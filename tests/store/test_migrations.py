@@ -51,9 +51,13 @@ def _seed_0001(connection):
             "created_at": "2999-01-01T00:00:00Z",
             **more,
         }
-        names = ", ".join(values)
-        places = ", ".join(f":{name}" for name in values)
-        connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({places})"), values)
+        _insert(connection, table, values)
+
+
+def _insert(connection, table, values):
+    names = ", ".join(values)
+    places = ", ".join(f":{name}" for name in values)
+    connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({places})"), values)
 
 
 def _check_0001(where):
@@ -65,7 +69,17 @@ def _check_0001(where):
         store.close()
 
 
-SEEDS = {"0001": (_seed_0001, _check_0001)}
+def _seed_0002(connection):
+    values = {"id": "1" * 26, "name": "old", "scopes": "read", "prefix": "scn_", "created_at": 1}
+    _insert(connection, "tokens", values | {"secret_hash": "a" * 64})
+
+
+def _check_0002(where):
+    (token,) = with_store(where, lambda store: store.tokens())
+    assert (token.id, token.name, token.scopes) == ("1" * 26, "old", {"read"})
+
+
+SEEDS = {"0001": (_seed_0001, _check_0001), "0002": (_seed_0002, _check_0002)}
 """By revision: what a database of that time held, and that it is still there."""
 
 

@@ -21,13 +21,24 @@ REPORT = sample_report()
 MAIN, CLEAN, FAILED = REPORT.images
 LATER = datetime.now(UTC) + timedelta(days=40)
 NOTHING = dict.fromkeys(
-    ("images", "scans", "deliveries", "image_reports", "layer_reports", "packages", "tokens"), 0
+    (
+        "images",
+        "scans",
+        "deliveries",
+        "decisions",
+        "image_reports",
+        "layer_reports",
+        "packages",
+        "tokens",
+    ),
+    0,
 )
 
 
 def let_go(where, *, now=LATER, **days):
     """Return what went, without the zeros."""
-    wanted = {"scans_days": 30.0, "images_days": 30.0, "deliveries_days": 30.0} | days
+    wanted = dict.fromkeys(("scans_days", "images_days", "deliveries_days", "decisions_days"), 30.0)
+    wanted |= days
     counts = collect(where, now=now, **wanted)
     assert counts.keys() == NOTHING.keys()
     return {name: count for name, count in counts.items() if count}
