@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TextIO
 from urllib.parse import quote
@@ -120,8 +120,16 @@ def unique_packages(image: ImageReport) -> dict[str, Package]:
     return {package_ref(image, p): p for p in image.packages}
 
 
-def refs_of(finding: Finding, packages: Iterable[tuple[str, Package]]) -> list[str]:
+def refs_by_purl(packages: Mapping[str, Package]) -> dict[str, list[tuple[str, str]]]:
+    """Return ref and path of the packages of each purl."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for ref, package in packages.items():
+        found.setdefault(package.purl, []).append((ref, package.path))
+    return found
+
+
+def refs_of(finding: Finding, by_purl: Mapping[str, list[tuple[str, str]]]) -> list[str]:
     """Return the refs of the packages a finding is about: those of its file, if they are told apart."""
-    of_purl = [(ref, p) for ref, p in packages if p.purl == finding.package]
-    of_path = [ref for ref, p in of_purl if p.path == finding.path]
+    of_purl = by_purl.get(finding.package, [])
+    of_path = [ref for ref, path in of_purl if path == finding.path]
     return of_path or [ref for ref, _ in of_purl]

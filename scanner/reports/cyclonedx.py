@@ -19,6 +19,7 @@ from scanner.reports._shared import (
     is_index,
     moment,
     name_of,
+    refs_by_purl,
     refs_of,
     unique_images,
     unique_packages,
@@ -52,7 +53,8 @@ def document(report: ScanReport) -> dict[str, Any]:
         parts = [*system, *(_component(ref, p) for ref, p in packages.items())]
         components += parts
         dependencies.append({"ref": image.digest, "dependsOn": [p["bom-ref"] for p in parts]})
-        found += [_vulnerability(image, f, packages) for f in vulnerabilities(image)]
+        by_purl = refs_by_purl(packages)
+        found += [_vulnerability(image, f, by_purl) for f in vulnerabilities(image)]
     root = _index(report, name) if is_index(report) else _image(images[0], name)
     return {
         "$schema": _SCHEMA,
@@ -146,9 +148,9 @@ def _license(text: str) -> dict[str, str]:
 
 
 def _vulnerability(
-    image: ImageReport, finding: Finding, packages: dict[str, Package]
+    image: ImageReport, finding: Finding, by_purl: dict[str, list[tuple[str, str]]]
 ) -> dict[str, Any]:
-    refs = refs_of(finding, packages.items()) or [image.digest]
+    refs = refs_of(finding, by_purl) or [image.digest]
     fixed = vulnerability_facts(finding).fixed_version
     return {
         "bom-ref": f"{image.digest}/{finding.fingerprint}",

@@ -49,6 +49,7 @@ def _run(report: ScanReport, image: ImageReport) -> dict[str, Any]:
     ids = _rule_ids(shown)
     numbers = {key: number for number, key in enumerate(ids)}
     first = {(f.rule_id, f.severity): f for f in reversed(shown)}
+    root = "" if image.is_of_manifests else "/"
     return {
         "tool": {
             "driver": {
@@ -60,7 +61,8 @@ def _run(report: ScanReport, image: ImageReport) -> dict[str, Any]:
         "automationDetails": {"id": f"{name_of(report)}/{image.platform}/"},
         "invocations": [_invocation(report, image, len(findings) - len(shown))],
         "results": [
-            _result(f, ids[f.rule_id, f.severity], numbers[f.rule_id, f.severity]) for f in shown
+            _result(f, ids[f.rule_id, f.severity], numbers[f.rule_id, f.severity], root)
+            for f in shown
         ],
         "properties": {"digest": image.digest, "platform": str(image.platform)},
     }
@@ -98,10 +100,10 @@ def _text(text: str) -> dict[str, str]:
     return {"text": text[:_TEXT_LENGTH] or "-"}
 
 
-def _result(finding: Finding, rule_id: str, number: int) -> dict[str, Any]:
+def _result(finding: Finding, rule_id: str, number: int, root: str) -> dict[str, Any]:
     line = max(finding.line or 1, 1)
     region = {"startLine": line, "startColumn": 1, "endLine": line, "endColumn": 1}
-    place = f"/{finding.path}" + (f" ({finding.package})" if finding.package else "")
+    place = f"{root}{finding.path}" + (f" ({finding.package})" if finding.package else "")
     deleted = " (deleted by a newer layer, but still in the image)" if finding.deleted_later else ""
     return {
         "ruleId": rule_id,

@@ -127,7 +127,9 @@ def _write(report: ScanReport, stream: TextIO, colour: bool, width: int) -> None
         _image(paper, image, of_index=image.digest != report.digest)
     if report.skipped:
         paper.line()
-        paper.line("Entries of the index that were not scanned:")
+        of_manifests = any(image.is_of_manifests for image in report.images)
+        what = "What was" if of_manifests else "Entries of the index that were"
+        paper.line(f"{what} not scanned:")
         _issues(paper, report.skipped)
     paper.line()
     paper.line(_result(paper, report))
@@ -162,7 +164,7 @@ def _image(paper: _Paper, image: ImageReport, *, of_index: bool) -> None:
     digest = f" · {image.digest[:19]}" if of_index else ""
     paper.line(
         paper.paint(printable(str(image.platform)), _BOLD)
-        + f" · {printable(name)}"
+        + ("" if image.is_of_manifests else f" · {printable(name)}")
         + paper.paint(printable(digest), _DIM)
     )
     if image.error:
@@ -285,6 +287,24 @@ def _origin(findings: Sequence[Finding]) -> str:
 
 def _coverage(paper: _Paper, image: ImageReport) -> None:
     coverage = image.coverage
+    unseen = ", ".join(_KINDS.get(k, k) for k in coverage.not_looked_for)
+    if image.is_of_manifests:
+        counts = (
+            _counted(coverage.files_count, "file"),
+            _counted(coverage.entries_count, "object"),
+        )
+        paper.wrapped("read", f"{', '.join(counts)}, {size_text(coverage.uncompressed_bytes)}", 2)
+        paper.wrapped("not here", f"{unseen}: those are in images", 2)
+    else:
+        _image_coverage(paper, image, unseen)
+    if coverage.issues or coverage.limits:
+        paper.line(paper.paint("  Could not be looked at as it should have been:", _WARNING))
+        _issues(paper, coverage.issues)
+        _limits(paper, coverage.limits)
+
+
+def _image_coverage(paper: _Paper, image: ImageReport, unseen: str) -> None:
+    coverage = image.coverage
     by_count = sorted(coverage.ecosystems.items(), key=lambda e: (-e[1], e[0]))
     paper.wrapped("packages", ", ".join(f"{n} {kind}" for kind, n in by_count) or "none found", 2)
     cached = sum(layer.cached for layer in image.layers)
@@ -295,13 +315,8 @@ def _coverage(paper: _Paper, image: ImageReport) -> None:
         f"{size_text(coverage.uncompressed_bytes)}, {_counted(coverage.files_count, 'file')}",
         2,
     )
-    if coverage.not_looked_for:
-        kinds = ", ".join(_KINDS.get(k, k) for k in coverage.not_looked_for)
-        paper.wrapped("not yet", f"{kinds}: this version does not look for them", 2)
-    if coverage.issues or coverage.limits:
-        paper.line(paper.paint("  Could not be looked at as it should have been:", _WARNING))
-        _issues(paper, coverage.issues)
-        _limits(paper, coverage.limits)
+    if unseen:
+        paper.wrapped("not yet", f"{unseen}: this version does not look for them", 2)
 
 
 def _issues(paper: _Paper, issues: Sequence[FileIssue]) -> None:
