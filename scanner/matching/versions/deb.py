@@ -11,7 +11,7 @@ from typing import Any, Final
 from scanner.ports import VersionScheme
 
 _VERSION: Final = re.compile(
-    r"(?:(?P<epoch>[0-9]{1,9}):)?(?P<upstream>[0-9A-Za-z][0-9A-Za-z.+~-]*?)"
+    r"(?:(?P<epoch>[0-9]{1,9}):)?(?P<upstream>[0-9A-Za-z](?(epoch)[0-9A-Za-z.+~:-]|[0-9A-Za-z.+~-])*?)"
     r"(?:-(?P<revision>[0-9A-Za-z.+~]+))?\Z"
 )
 _PART: Final = re.compile(r"([^0-9]*)([0-9]*)")
@@ -21,7 +21,7 @@ _NOT_LETTER: Final = 256
 def key(text: str) -> Any:
     """Return epoch, upstream version and revision, each as something that compares."""
     match = _VERSION.match(text)
-    if match is None:
+    if match is None or (match["revision"] is None and "-" in match["upstream"]):
         return None
     # No revision is the revision 0.
     parts = _parts(match["upstream"]), _parts(match["revision"] or "0")

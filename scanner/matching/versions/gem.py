@@ -12,28 +12,30 @@ from scanner.ports import VersionScheme
 
 _VERSION: Final = re.compile(r"[0-9]+(?:\.[0-9a-zA-Z]+)*(?:-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?\Z")
 _SEGMENT: Final = re.compile(r"[0-9]+|[A-Za-z]+")
-_END: Final = (1, -1)
+_WORD, _END, _NUMBER = -1, 0, 1
 
 
 def key(text: str) -> Any:
-    """Return the segments without the zeros that say nothing; words sort before the end, numbers behind it."""
+    """Return the segments that are not 0, each with how many zeros are before it; behind the end are zeros without end."""
     text = text.strip()
     if not _VERSION.match(text):
         return None
     segments = _SEGMENT.findall(text.replace("-", ".pre."))
     first_word = next((n for n, one in enumerate(segments) if one.isalpha()), len(segments))
-    parts = (segments[:first_word], segments[first_word:])
-    return (*(_ranked(one) for part in parts for one in _without_zeros(part)), _END)
-
-
-def _without_zeros(segments: list[str]) -> list[str]:
-    while segments and not segments[-1].strip("0"):
-        segments = segments[:-1]
-    return segments
-
-
-def _ranked(segment: str) -> tuple[int, Any]:
-    return (1, int(segment)) if segment.isdecimal() else (0, segment)
+    found: list[tuple[int, ...] | tuple[int, int, str]] = []
+    zeros_count = 0
+    for place, segment in enumerate(segments):
+        if place == first_word:
+            zeros_count = 0  # those at the end of the numbers say nothing
+        if segment.isalpha():
+            found.append((_WORD, zeros_count, segment))
+        elif number := int(segment):
+            found.append((_NUMBER, -zeros_count, number))
+        else:
+            zeros_count += 1
+            continue
+        zeros_count = 0
+    return (*found, (_END,))
 
 
 SCHEME: Final = VersionScheme("gem", ("gem",), key)

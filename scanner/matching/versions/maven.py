@@ -1,4 +1,4 @@
-"""Maven's versions: numbers and qualifiers between dots and hyphens, both of any number.
+"""Maven's versions: numbers and qualifiers, both of any number; each hyphen, and each place where digits meet letters, begins a list within the list.
 
 Source: https://maven.apache.org/pom.html#version-order-specification
 """
@@ -12,76 +12,110 @@ from typing import Any, Final, TypeAlias
 
 from scanner.ports import VersionScheme
 
-Token: TypeAlias = tuple[str, "int | str"]
-"""Separator before it, and a number or qualifier."""
+Item: TypeAlias = "int | str | list[Item]"
 
 _VERSION: Final = re.compile(r"[0-9A-Za-z._+-]+\Z")
-_PART: Final = re.compile(r"([._-]?)([0-9]+|[^0-9._-]+|)")
+_PART: Final = re.compile(r"[0-9]+|[^0-9.-]+|[.-]")
+_DEPTH: Final = 64
+"""Lists within lists; real versions have three."""
 _KNOWN: Final = ("alpha", "beta", "milestone", "rc", "snapshot", "", "sp")
+_RELEASE: Final = _KNOWN.index("")
 _ALIASES: Final = {"cr": "rc", "ga": "", "final": "", "release": ""}
 _SHORT: Final = {"a": "alpha", "b": "beta", "m": "milestone"}
-_NULLS: Final = (0, "")
 
 
 def key(text: str) -> Any:
-    """Return something that compares as Maven's resolver does."""
-    return cmp_to_key(_compare)(_trimmed(_tokens(text.lower()))) if _VERSION.match(text) else None
+    """Return something that compares as Maven's ComparableVersion does."""
+    if not _VERSION.match(text):
+        return None
+    lists = _lists(_PART.findall(text.lower()))
+    if len(lists) > _DEPTH:
+        return None
+    for one in reversed(lists):
+        _trim(one)
+    return cmp_to_key(_compare_lists)(lists[0])
 
 
-def _tokens(text: str) -> list[Token]:
-    """Return the parts; where digits and letters meet there is a hyphen, and nothing between two separators is 0."""
-    found: list[Token] = []
-    parts = [m for m in _PART.findall(text) if any(m)]
-    for place, (separator, value) in enumerate(parts):
-        following = parts[place + 1] if place + 1 < len(parts) else ("-", "")
-        is_before_number = not following[0] and following[1].isdecimal()
-        between = ("." if separator == "_" else separator) or ("-" if found else "")
-        found.append((between, _value(value, is_before_number=is_before_number)))
-    return found
+def _lists(parts: list[str]) -> list[list[Item]]:
+    """Return the lists, each but the first the last item of the one before it."""
+    lists: list[list[Item]] = [[]]
+    is_open = True  # a separator that follows on another has an empty part before it, which is 0
+    for place, part in enumerate(parts):
+        following = parts[place + 1] if place + 1 < len(parts) else ""
+        if part in ".-":
+            if is_open:
+                lists[-1].append(0)
+            is_open = True
+            if part == "-":
+                _begin(lists)
+            continue
+        if not part.isdecimal() and lists[-1] and following not in (".", "-"):
+            _begin(lists)  # 1.rc1 and 1.rc are what 1-rc1 and 1-rc are
+        lists[-1].append(int(part) if part.isdecimal() else _qualifier(part, following))
+        is_open = False
+        if following not in ("", ".", "-"):
+            _begin(lists)
+    return lists
 
 
-def _value(text: str, *, is_before_number: bool) -> int | str:
-    if not text or text.isdecimal():
-        return int(text or 0)
-    if is_before_number:
+def _begin(lists: list[list[Item]]) -> None:
+    begun: list[Item] = []
+    lists[-1].append(begun)
+    lists.append(begun)
+
+
+def _qualifier(text: str, following: str) -> str:
+    if following.isdecimal():
         text = _SHORT.get(text, text)
     return _ALIASES.get(text, text)
 
 
-def _trimmed(tokens: list[Token]) -> list[Token]:
-    """Return the tokens without those that say nothing, at the end and before each hyphen."""
-    kept: list[Token] = []
-    for separator, value in tokens:
-        if separator == "-":
-            while kept and kept[-1][1] in _NULLS:
-                kept.pop()
-        kept.append((separator, value))
-    while kept and kept[-1][1] in _NULLS:
-        kept.pop()
-    return kept
+def _trim(items: list[Item]) -> None:
+    """Take away what says nothing, from the end to the first item that does; lists are passed over."""
+    for place in reversed(range(len(items))):
+        if items[place] in (0, "", []):
+            del items[place]
+        elif not isinstance(items[place], list):
+            break
 
 
-def _compare(left: list[Token], right: list[Token]) -> int:
+def _compare_lists(left: list[Item], right: list[Item]) -> int:
     for one, other in zip_longest(left, right):
-        a, b = _rank(one or _padding(other)), _rank(other or _padding(one))
-        if a != b:
-            return -1 if a < b else 1
+        if sign := _compare_with_none(one, other) if None in (one, other) else _compare(one, other):
+            return sign
     return 0
 
 
-def _padding(token: Token) -> Token:
-    """Return what stands for a missing token beside ``token``."""
-    return (token[0], 0) if token[0] == "." and isinstance(token[1], int) else (token[0], "")
+def _compare_with_none(one: Item | None, other: Item | None) -> int:
+    if one is None:
+        return 0 if other is None else -_compare_with_none(other, None)
+    if isinstance(one, list):
+        return next((sign for item in one if (sign := _compare_with_none(item, None))), 0)
+    if isinstance(one, int):
+        return 1 if one else 0
+    return _sign(_rank(one), (_RELEASE, ""))
 
 
-def _rank(token: Token) -> tuple[int, int, str]:
-    """``.qualifier`` and ``-qualifier`` sort before ``-number``, and that before ``.number``."""
-    separator, value = token
-    if isinstance(value, int):
-        return (2 if separator == "-" else 3), value, ""
-    if value in _KNOWN:
-        return 0, _KNOWN.index(value), ""
-    return 1, 0, value
+def _compare(one: Item, other: Item) -> int:
+    """A qualifier sorts before a list, and that before a number."""
+    if isinstance(one, list) and isinstance(other, list):
+        return _compare_lists(one, other)
+    return _sign(_order(one), _order(other))
+
+
+def _order(item: Item) -> tuple[int, Any]:
+    if isinstance(item, list):
+        return 1, 0
+    return (2, item) if isinstance(item, int) else (0, _rank(item))
+
+
+def _rank(qualifier: str) -> tuple[int, str]:
+    known = qualifier in _KNOWN
+    return (_KNOWN.index(qualifier), "") if known else (len(_KNOWN), qualifier)
+
+
+def _sign(one: tuple[int, Any], other: tuple[int, Any]) -> int:
+    return int(one > other) - int(one < other)
 
 
 SCHEME: Final = VersionScheme("maven", ("maven",), key)

@@ -1,4 +1,4 @@
-"""RPM's versions: ``version[-release]``, without epoch, which package URLs keep apart.
+"""RPM's versions: ``[epoch:]version[-release]``; no epoch is the epoch 0. Package URLs keep the epoch apart.
 
 Source: https://rpm.org/docs/latest/man/rpm-version.7
 """
@@ -11,18 +11,19 @@ from typing import Any, Final
 from scanner.ports import VersionScheme
 
 _VERSION: Final = re.compile(
-    r"(?P<version>[0-9A-Za-z._+~^]+)(?:-(?P<release>[0-9A-Za-z._+~^]+))?\Z"
+    r"(?:(?P<epoch>[0-9]{1,10}):)?(?P<version>[0-9A-Za-z._+~^]+)(?:-(?P<release>[0-9A-Za-z._+~^]+))?\Z"
 )
 _SEGMENT: Final = re.compile(r"~|\^|[0-9]+|[A-Za-z]+")
 _TILDE, _END, _CARET, _LETTERS, _NUMBER = range(5)
 
 
 def key(text: str) -> Any:
-    """Return version and release as something that compares; no release sorts before every one."""
+    """Return epoch, version and release as something that compares; no release sorts before every one."""
     match = _VERSION.match(text)
     if match is None:
         return None
-    return _segments(match["version"]), _segments(match["release"] or "")
+    parts = _segments(match["version"]), _segments(match["release"] or "")
+    return int(match["epoch"] or 0), *parts
 
 
 def _segments(text: str) -> tuple[tuple[int, Any], ...]:
