@@ -301,7 +301,7 @@ def plugins_page() -> str:
         "Everything here is found by walking its package; `scanner plugins` prints the same with versions. Adding one:",
         "[package format](how-to/add-a-package-format.md), [secret rule](how-to/add-a-secret-rule.md),",
         "[crypto or config check](how-to/add-a-crypto-or-config-check.md), [source](how-to/add-a-source.md),",
-        "[report format](how-to/add-a-report-format.md), [webhook](how-to/add-a-webhook.md).",
+        "[report format](how-to/add-a-report-format.md), [predicate](how-to/add-a-predicate.md), [webhook](how-to/add-a-webhook.md).",
         "",
         "## Analyzers",
         "",

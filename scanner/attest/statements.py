@@ -49,9 +49,12 @@ def narrowed(report: ScanReport, digest: str) -> ScanReport:
     )
 
 
-def digests_of(report: ScanReport) -> Iterator[Digest]:
-    """Yield the digests that a report is about: the index first, if it is one, then its images."""
-    if is_index(report):
+def digests_of(report: ScanReport, *, is_whole: bool = True) -> Iterator[Digest]:
+    """Yield the digests that a report is about: the index first, if it is one, then its images.
+
+    A report on some platforms only (not ``is_whole``) is about its images, not about the index.
+    """
+    if is_whole and is_index(report):
         yield parse_digest(report.digest)
     for image in unique_images(report):
         yield parse_digest(image.digest)
@@ -64,8 +67,9 @@ def sign_report(
     *,
     valid: timedelta,
     verdicts: Mapping[str, Verdict] | None = None,
+    is_whole: bool = True,
 ) -> list[DigestStatements]:
-    """Return signed statements for every digest of a report; ``verdicts`` are by digest.
+    """Return signed statements for every digest of a report; ``verdicts`` are by digest, ``is_whole`` as above.
 
     Nothing is stated of a digest of which nothing could be scanned: that would replace what was seen before.
 
@@ -74,7 +78,7 @@ def sign_report(
         InvalidReferenceError: the report is about no digest, but about a directory.
     """
     scanned_at = finished_at(report)
-    parts = {digest: narrowed(report, digest) for digest in digests_of(report)}
+    parts = {digest: narrowed(report, digest) for digest in digests_of(report, is_whole=is_whole)}
     return [
         _sign_one(
             Attested(

@@ -157,6 +157,14 @@ def test_a_set_of_statements_for_every_digest_but_failed_ones():
             assert subject.digest == {"sha256": one.digest.removeprefix("sha256:")}
 
 
+def test_some_platforms_are_not_the_index():
+    report = attestable_report()
+    signed = sign_report(
+        report, list(predicates().values()), ecdsa_signer(), valid=VALID, is_whole=False
+    )
+    assert [s.digest for s in signed] == [report.images[0].digest, report.images[1].digest]
+
+
 def test_narrowed_to_an_image():
     report = attestable_report()
     assert narrowed(report, report.digest) is report

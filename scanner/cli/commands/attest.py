@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--platform", "platforms", multiple=True, metavar="OS/ARCH[/VARIANT]",
-    help="Platform of an index to scan (repeatable). Default: every runnable one.",
+    help="Platform of an index to scan (repeatable); nothing is stated of the index then. Default: all.",
 )  # fmt: skip
 @click.option(
     "--insecure-registry", multiple=True, metavar="HOST[:PORT]",
@@ -98,6 +98,7 @@ def COMMAND(  # noqa: N802 - what every command module exports
         signer,
         valid=app_attest.validity(settings),
         verdicts=_verdicts(report, judge),
+        is_whole=not settings.scan.platforms,
     )
     names = {p.type: p.name for p in chosen}
     for one in statements:
