@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -11,6 +12,9 @@ from scanner.model.kept import Kept, OwnedFiles
 from scanner.model.oci import ImageConfig, Platform
 from scanner.model.package import Distribution, Package
 from scanner.model.verdict import Verdict
+
+MANIFESTS_OS: Final = "kubernetes"
+"""``platform.os`` of a report on manifests; the rest is version and level: ``kubernetes/v1.29/restricted``."""
 
 
 class ScanState(StrEnum):
@@ -140,6 +144,11 @@ class ImageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     findings: tuple[Finding, ...] = ()
     error: str = ""
     """Why nothing was scanned, when ``state`` is failed."""
+
+    @property
+    def is_of_manifests(self) -> bool:
+        """Whether it is about manifests of Kubernetes, which have no layers, and not about an image."""
+        return self.platform.os == MANIFESTS_OS
 
 
 class ScanReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from scanner.errors import MalformedFileError
-from scanner.model import FileIssue, Finding
+from scanner.model import Digest, FileIssue, Finding, digest_of
 from scanner.model.finding import fingerprint_of
 from scanner.model.pod import Pod
 from scanner.pod_security.evaluate import told
@@ -36,7 +36,8 @@ class CheckedFile:
     """What one file holds."""
 
     path: str
-    data: bytes
+    digest: Digest
+    bytes_count: int
     objects_count: int = 0
     pods_count: int = 0
     findings: tuple[Finding, ...] = ()
@@ -76,7 +77,14 @@ def check_file(path: str, data: bytes, level: Level, context: PodContext) -> Che
             )
             skipped.append(FileIssue(path=_place(path, one), reason=reason, code=_SKIPPED))
     return CheckedFile(
-        path, data, objects_count, pods_count, tuple(findings), tuple(issues), tuple(skipped)
+        path=path,
+        digest=digest_of(data),
+        bytes_count=len(data),
+        objects_count=objects_count,
+        pods_count=pods_count,
+        findings=tuple(findings),
+        issues=tuple(issues),
+        skipped=tuple(skipped),
     )
 
 
