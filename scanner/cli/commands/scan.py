@@ -136,9 +136,10 @@ def scan_here(
             calm_interpreter()
             report = scan(reference, wanted, context, progress or SilentProgress(), cancelled)
             store.record_scan(report, is_whole=not wanted)
-            return report
         except ScanCancelledError:
             raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
+        else:
+            return report
         finally:
             store.close()
 
