@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from scanner import __version__
+from scanner.ports.admission import AdmissionProtocol
 from scanner.ports.analyzer import (
     Analyzer,
     EntryAnalyzer,
@@ -19,6 +20,7 @@ from scanner.ports.analyzer import (
 )
 from scanner.ports.attest import Predicate
 from scanner.ports.control import Control
+from scanner.ports.feed import Feed
 from scanner.ports.limits import Limits
 from scanner.ports.report import ReportFormat
 from scanner.ports.source import SourceFactory
@@ -101,6 +103,12 @@ def webhook_sources() -> dict[str, WebhookSource]:
 
 
 @cache
+def admission_protocols() -> dict[str, AdmissionProtocol]:
+    """Return every admission protocol by name, which is the last part of its path, ``/v1/admission/{name}``."""
+    return {p.name: p for p in _exports("scanner.admission", "PROTOCOL", AdmissionProtocol)}
+
+
+@cache
 def predicates() -> dict[str, Predicate]:
     """Return every predicate by name."""
     return {p.name: p for p in _exports("scanner.attest.predicates", "PREDICATE", Predicate)}
@@ -118,6 +126,12 @@ def version_schemes() -> dict[str, VersionScheme]:
     """Return the version scheme of each purl type that has one."""
     schemes = _exports("scanner.matching.versions", "SCHEME", VersionScheme)
     return {purl_type: s for s in schemes for purl_type in s.purl_types}
+
+
+@cache
+def feeds() -> dict[str, Feed]:
+    """Return every feed of advisories by name."""
+    return {f.name: f for f in _exports("scanner.advisories.feeds", "FEED", Feed)}
 
 
 def code_stamp() -> str:

@@ -10,7 +10,8 @@ from scanner.ports.analyzer import Analyzer
 
 
 @click.command(
-    "plugins", short_help="List analyzers, sources, report formats, predicates and webhooks."
+    "plugins",
+    short_help="List analyzers, sources, report formats, predicates, admission protocols and webhooks.",
 )
 def COMMAND() -> None:  # noqa: N802 - what every command module exports
     """List everything that plugs in: analyzers with their versions, sources, report formats, predicates, webhooks."""
@@ -28,6 +29,9 @@ def COMMAND() -> None:  # noqa: N802 - what every command module exports
     click.echo("PREDICATES")
     for predicate in discovery.predicates().values():
         click.echo(f"  {predicate.name:<34} {predicate.type:<31} {predicate.summary}")
+    click.echo("ADMISSION")
+    for protocol in discovery.admission_protocols().values():
+        click.echo(f"  {protocol.name:<34} {'':<31} {protocol.summary}")
     click.echo("WEBHOOKS")
     for webhook in discovery.webhook_sources().values():
         signs = "signed" if webhook.signature else "not signed"

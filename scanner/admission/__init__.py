@@ -1,0 +1,1 @@
+"""Admission protocols, one file each: a body becomes a question, a ruling becomes a body."""
