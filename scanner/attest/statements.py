@@ -68,8 +68,11 @@ def sign_report(
     valid: timedelta,
     verdicts: Mapping[str, Verdict] | None = None,
     is_whole: bool = True,
+    advisories_at: datetime | None = None,
 ) -> list[DigestStatements]:
     """Return signed statements for every digest of a report; ``verdicts`` are by digest, ``is_whole`` as above.
+
+    ``advisories_at`` is when the advisories that packages were compared with were fetched; None if unknown.
 
     Nothing is stated of a digest of which nothing could be scanned: that would replace what was seen before.
 
@@ -88,6 +91,7 @@ def sign_report(
                 scanned_at=scanned_at,
                 expires_at=scanned_at + valid,
                 verdict=(verdicts or {}).get(digest),
+                advisories_at=advisories_at,
             ),
             predicates,
             signer,

@@ -23,6 +23,8 @@ class Attested:
     """When the scan ended."""
     expires_at: datetime
     verdict: Verdict | None = None
+    advisories_at: datetime | None = None
+    """When the advisories that packages were compared with were fetched, if that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

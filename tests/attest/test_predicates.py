@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import jsonschema
@@ -38,6 +40,7 @@ def attested(report: ScanReport, decision: Decision | None = Decision.DENY) -> A
         scanned_at=SCANNED,
         expires_at=SCANNED + VALID,
         verdict=verdict(report.digest, decision) if decision else None,
+        advisories_at=SCANNED - timedelta(hours=3),
     )
 
 
@@ -92,6 +95,16 @@ def states(report: ScanReport, state: ScanState) -> ScanReport:
 )  # fmt: skip
 def test_states_only_what_was_seen(report, decision, unstated):
     assert {n for n in NAMES if built(n, report, decision) is None} == unstated
+
+
+def test_a_list_of_vulnerabilities_says_how_old_the_advisories_are():
+    known = attested(single(attestable_report()))
+    at = "2025-01-31T09:00:01Z"
+    assert predicates()["vulns"].build(known)["scanner"]["db"]["lastUpdate"] == at
+    assert predicates()["vuln"].build(known)["scanner"]["db"]["version"] == at
+    unknown = replace(known, advisories_at=None)
+    assert predicates()["vulns"].build(unknown) is None  # it must say
+    assert predicates()["vuln"].build(unknown)["scanner"]["db"]["version"] == ""
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def report_on(
 
 
 def published(host: str, report: ScanReport, signer=OURS, *, chosen=CHOSEN, **more):
-    statements = sign_report(report, chosen, signer, valid=VALID)
+    statements = sign_report(report, chosen, signer, valid=VALID, advisories_at=NOW)
     claim = more.get("claim", nullcontext)
     with opened(host, more.get("name", "attest/app")) as repository:
         return list(publish_statements(repository, statements, signer.key, claim))

@@ -39,6 +39,7 @@ def envelope(name: str = "scan", signer=OURS) -> Envelope:
         [predicates()[name]],
         signer,
         valid=VALID,
+        advisories_at=SCANNED,
         verdicts={REPORT.digest: verdict(REPORT.digest)},
     )
     return one.signed[0].envelope

@@ -34,7 +34,10 @@ def _build(attested: Attested) -> dict[str, Any] | None:
         "scanner": {
             "uri": f"pkg:generic/{TOOL}@{report.scanner_version}",
             "version": report.scanner_version,
-            "db": {"uri": "", "version": report.fingerprint},
+            "db": {
+                "uri": "",
+                "version": moment(attested.advisories_at) if attested.advisories_at else "",
+            },
             "result": {"state": str(report.state), "images": images},
         },
         "metadata": {

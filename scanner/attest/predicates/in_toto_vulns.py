@@ -24,7 +24,7 @@ from scanner.reports._shared import (
 
 def _build(attested: Attested) -> dict[str, Any] | None:
     report = attested.report
-    if not looked_for_vulnerabilities(report):
+    if attested.advisories_at is None or not looked_for_vulnerabilities(report):
         return None
     found = [_result(f) for image in unique_images(report) for f in vulnerabilities(image)]
     if report.state is not ScanState.COMPLETE and not found:
@@ -33,11 +33,7 @@ def _build(attested: Attested) -> dict[str, Any] | None:
         "scanner": {
             "uri": f"pkg:generic/{TOOL}@{report.scanner_version}",
             "version": report.scanner_version,
-            "db": {
-                "uri": "",
-                "version": report.fingerprint,
-                "lastUpdate": moment(started_at(report)),
-            },
+            "db": {"uri": "", "version": "", "lastUpdate": moment(attested.advisories_at)},
             "result": found,
         },
         "metadata": {
