@@ -20,6 +20,7 @@ from scanner.pipeline.scan import SCHEMA_VERSION
 from scanner.policy import cases, parse
 from scanner.ports import EntryAnalyzer, FileAnalyzer, PatternAnalyzer
 from scanner.ports.analyzer import Analyzer
+from scanner.ports.control import Control, Level
 from scanner.reports.json import schema
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
@@ -34,6 +35,7 @@ def pages() -> dict[str, str]:
         "docs/settings.md": settings_page(),
         "docs/rules.md": rules_page(),
         "docs/plugins.md": plugins_page(),
+        "docs/pod-security.md": pod_security_page(),
         f"docs/schema/scan-report-{SCHEMA_VERSION}.json": json.dumps(schema(), indent=2) + "\n",
         f"docs/schema/attestation-scan-{scan.SCHEMA_VERSION}.json": (
             json.dumps(scan.schema(), indent=2) + "\n"
@@ -127,6 +129,11 @@ def rules_page() -> str:
         ("rule", "severity", "what was found"),
         ((_code(r.id), ", ".join(r.severities), "; ".join(r.titles)) for r in check_rules()),
     )
+    lines += ["", "## Pods", "", "What each looks at: [pod security](pod-security.md).", ""]
+    lines += _table(
+        ("rule", "severity", "what was found"),
+        sorted((_code(c.rule_id), str(c.severity), c.title) for c in discovery.pod_controls()),
+    )
     lines += [
         "",
         "## Credentials",
@@ -144,7 +151,8 @@ def rules_page() -> str:
 def rule_ids() -> list[str]:
     """Return the ids of all rules, sorted."""
     secrets = {r.id for p in (_ANALYZERS / "secrets/rules").glob("*.toml") for r in load_rules(p)}
-    return sorted(secrets | {rule.id for rule in check_rules()})
+    pods = {control.rule_id for control in discovery.pod_controls()}
+    return sorted(secrets | pods | {rule.id for rule in check_rules()})
 
 
 def check_rules() -> list[CheckRule]:
@@ -286,6 +294,46 @@ def _assigned(name: str, scope: ast.stmt) -> list[ast.expr]:
         if isinstance(node, ast.Assign)
         and any(isinstance(t, ast.Name) and t.id == name for t in node.targets)
     ]
+
+
+# Pod security
+
+
+def pod_security_page() -> str:
+    """Return the page on pod security as it is, with today's controls in its tables."""
+    page = (REPOSITORY / "docs/pod-security.md").read_text(encoding="utf-8")
+    tables = {
+        "standards": _table(
+            ("level", "control", "rule", "asks for", "since"),
+            (_standard_row(c) for c in pod_controls() if c.level is not Level.PRIVILEGED),
+        ),
+        "beyond": _table(
+            ("rule", "severity", "asks for"),
+            (
+                (_code(c.rule_id), str(c.severity), c.fields)
+                for c in pod_controls()
+                if c.level is Level.PRIVILEGED
+            ),
+        ),
+    }
+    for name, lines in tables.items():
+        head, _, rest = page.partition(f"<!-- {name}: written by scripts/docs -->\n")
+        tail = rest[rest.index("<!-- end -->") :]
+        table = "\n".join(lines)
+        page = f"{head}<!-- {name}: written by scripts/docs -->\n\n{table}\n\n{tail}"
+    return page
+
+
+def pod_controls() -> list[Control]:
+    """Return the controls, those of the lower level first."""
+    return sorted(discovery.pod_controls(), key=lambda c: (c.level.rank, c.rule_id))
+
+
+def _standard_row(control: Control) -> tuple[str, ...]:
+    changes = [f"v1.{minor}: {what}" for minor, what in control.changed]
+    since = [f"v1.{control.since}"] if control.since else []
+    texts = (control.fields, "; ".join(since + changes))
+    return str(control.level), _code(control.name), _code(control.rule_id), *texts
 
 
 # Plug-ins

@@ -208,12 +208,13 @@ def _folded(paper: _Paper, findings: Sequence[Finding]) -> None:
 
 
 def _folded_place(finding: Finding) -> str:
-    """Return the file, and what it is where that makes the finding less bad."""
+    """Return the file, the line of a manifest's field, and what the file is where that makes it less bad."""
     note = finding.evidence.get("context", "")
     owner = finding.evidence.get("shipped_by", "").partition("@")[0].rpartition("/")[2]
     if not note and owner:
         note = f"shipped by {owner}"
-    return (finding.path or finding.package) + (f" ({note})" if note else "")
+    line = f":{finding.line}" if finding.line and "field" in finding.evidence else ""
+    return (finding.path or finding.package) + line + (f" ({note})" if note else "")
 
 
 def _rule(paper: _Paper, findings: Sequence[Finding]) -> None:

@@ -14,6 +14,7 @@ from support.image_builder import (
     write_oci_layout,
     write_tree,
 )
+from support.pods import MANIFEST
 from support.scanning import OS_RELEASE, dpkg_status, layer, python_package
 
 PASSWD = Entry("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n")
@@ -61,9 +62,10 @@ def broken_image() -> Image:
 
 
 def write_demo(directory: Path) -> Path:
-    """Write ``demo`` (layout), ``broken.tar`` (docker archive), ``rootfs`` and ``policy_test.yaml`` below ``directory``."""
+    """Write ``demo`` (layout), ``broken.tar`` (docker archive), ``rootfs``, ``policy_test.yaml`` and ``web.yaml``."""
     write_oci_layout({"app": demo_image()}, directory / "demo")
     write_docker_archive(broken_image(), directory / "broken.tar")
     write_tree({"etc/hostname": b"demo\n"}, directory / "rootfs")
     (directory / "policy_test.yaml").write_text(POLICY_TEST)
+    (directory / "web.yaml").write_text(MANIFEST)
     return directory

@@ -9,6 +9,27 @@ from scanner.pod_security.pods import parse_pod
 DIGEST = "sha256:" + "a" * 64
 IMAGE = f"registry.example/app:1.2@{DIGEST}"
 
+MANIFEST = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  namespace: shop
+spec:
+  template:
+    spec:
+      hostPID: true
+      containers:
+        - name: web
+          image: registry.example/shop/web:1.4
+          securityContext:
+            runAsNonRoot: true
+            allowPrivilegeEscalation: false
+            capabilities: {drop: [ALL]}
+            seccompProfile: {type: RuntimeDefault}
+"""
+"""What the documentation checks."""
+
 GOOD = {
     "apiVersion": "v1",
     "kind": "Pod",

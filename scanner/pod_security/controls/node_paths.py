@@ -37,6 +37,8 @@ _SYSTEM: Final = (
     "/opt/cni",
     "/proc",
     "/root",
+    "/run/dbus",
+    "/run/systemd",
     "/sbin",
     "/sys",
     "/usr",
@@ -48,9 +50,24 @@ _SYSTEM: Final = (
     "/var/lib/rancher",
 )
 """What is below them counts too."""
-_WHOLE: Final = frozenset({"/", "/opt", "/run", "/var", "/var/lib"})
+_WHOLE: Final = frozenset({"/", "/opt", "/var", "/var/lib"})
 """What counts by itself, because such a directory is below it."""
-_HARMLESS: Final = frozenset({"/etc/localtime", "/etc/machine-id", "/lib/modules", "/usr/share/zoneinfo"})  # fmt: skip
+_HARMLESS: Final = (
+    "/etc/ca-certificates",
+    "/etc/hosts",
+    "/etc/localtime",
+    "/etc/machine-id",
+    "/etc/os-release",
+    "/etc/resolv.conf",
+    "/etc/ssl/certs",
+    "/lib/modules",
+    "/usr/lib/modules",
+    "/usr/lib/os-release",
+    "/usr/local/share/ca-certificates",
+    "/usr/share/ca-certificates",
+    "/usr/share/zoneinfo",
+)
+"""What everybody may know, and what is below it."""
 
 
 def node_path(path: str) -> str:
@@ -77,7 +94,7 @@ def is_runtime_socket(path: str) -> bool:
 def is_system_path(path: str) -> bool:
     """Say whether a path holds the node's system, its secrets or its containers."""
     plain = node_path(path)
-    if plain in _HARMLESS:
+    if any(_is_below(plain, path) for path in _HARMLESS):
         return False
     return plain in _WHOLE or any(_is_below(plain, directory) for directory in _SYSTEM)
 
