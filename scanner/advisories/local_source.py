@@ -41,6 +41,9 @@ class DirectoryFeedSource:
             raise MalformedFileError(str(file), "it does not name a file that is there")
         return found[0]
 
+    def close(self) -> None:
+        """Hold nothing."""
+
 
 class SingleFileSource:
     """One file that stands for all of a unit."""
@@ -56,6 +59,9 @@ class SingleFileSource:
     def read_pointer(self, path: str) -> str:  # noqa: ARG002 - there is only one
         """Return the file's own name."""
         return self._file.name
+
+    def close(self) -> None:
+        """Hold nothing."""
 
 
 def _local(file: Path, path: str, mark: FileMark | None) -> FetchedFile | None:

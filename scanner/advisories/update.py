@@ -89,7 +89,7 @@ def update_unit(unit: str, feed: Feed, source: FeedSource, options: UpdateOption
         if current is not None and not _is_to_be_asked(unit, current, asked_at, options):
             return Updated(unit, Outcome.FRESH, current)
         remove_abandoned(options.directory, unit)
-        with _remembered(unit, options):
+        with remember(unit, options):
             return _update(unit, feed, source, options, current)
 
 
@@ -110,7 +110,7 @@ def _update(
     paths = (source.read_pointer(feed.pointer),) if feed.pointer else feed.files(unit)
     files = _fetch(paths, source, _download_path(options.directory, unit), marks)
     if files is None and current is not None:
-        _save_success(options, unit, current.content, fetched_at)
+        save_success(options, unit, current.content, fetched_at)
         return Updated(unit, Outcome.UNCHANGED, current)
     about = About(
         unit=unit,
@@ -127,7 +127,7 @@ def _update(
     except InputError:
         _remove_downloads(options.directory, unit)  # what is broken is not to be continued
         raise
-    _save_success(options, unit, done.content, fetched_at)
+    save_success(options, unit, done.content, fetched_at)
     _remove_downloads(options.directory, unit)
     return Updated(unit, Outcome.UPDATED, done)
 
@@ -253,7 +253,7 @@ def _try(file: int) -> bool:
 
 
 @contextmanager
-def _remembered(unit: str, options: UpdateOptions) -> Iterator[None]:
+def remember(unit: str, options: UpdateOptions) -> Iterator[None]:
     """Remember that an update runs, and why it failed."""
     before = load_state(options.directory, unit)
     began_at = as_text(options.clock())
@@ -276,7 +276,8 @@ def _remembered(unit: str, options: UpdateOptions) -> Iterator[None]:
         raise
 
 
-def _save_success(options: UpdateOptions, unit: str, content: str, moment: str) -> None:
+def save_success(options: UpdateOptions, unit: str, content: str, moment: str) -> None:
+    """Remember that a publisher said at a moment that this content is its newest."""
     save_state(options.directory, unit, UpdateState(content=content, checked_at=moment))
 
 

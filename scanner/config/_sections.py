@@ -142,6 +142,25 @@ class AttestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Ids of keys (64 hex digits, ``scanner key show``) that neither sign nor prove anything any more."""
 
 
+class AdvisoriesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where known vulnerabilities come from, and how old they may be."""
+
+    directory: str = ""
+    """Directory of the databases. Default: ``advisories`` in ``store.directory``."""
+    urls: tuple[str, ...] = ()
+    """FEED=URL: another address of a feed, laid out as its publisher's; docs/advisories.md lists the feeds."""
+    feeds: tuple[str, ...] = ()
+    """ECOSYSTEM=FEED: take an ecosystem from this feed, where several know it: Debian=osv."""
+    hosts: tuple[str, ...] = ()
+    """host[:port] that a feed's address may redirect to, beside its own."""
+    max_age_hours: float = 24.0
+    """Older data is out of date: ``scanner db update`` asks for newer, reports say so."""
+    file_bytes: int = 4 * 1024 * 1024 * 1024
+    """Largest file of a feed."""
+    fetch_seconds: float = 3_600.0
+    """Longest that a file of a feed may take."""
+
+
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a server is asked by ``scanner query`` and ``scanner scan --server``."""
 
@@ -193,6 +212,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     queue: QueueSettings = QueueSettings()
     retention: RetentionSettings = RetentionSettings()
     attest: AttestSettings = AttestSettings()
+    advisories: AdvisoriesSettings = AdvisoriesSettings()
     client: ClientSettings = ClientSettings()
     webhooks: dict[str, WebhookSettings] = {}
     limits: Limits = Limits()

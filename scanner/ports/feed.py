@@ -47,6 +47,9 @@ class FeedSource(Protocol):
     def read_pointer(self, path: str) -> str:
         """Return the name that a small text holds; raises like :meth:`fetch`, and MalformedFileError if it is none."""
 
+    def close(self) -> None:
+        """Let go of everything."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedFile:

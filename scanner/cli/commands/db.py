@@ -1,4 +1,4 @@
-"""``scanner db``: the service's database, by hand."""
+"""``scanner db``: the service's database and the advisories, by hand."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from pathlib import Path
 
 import click
 
+from scanner.cli.advisories import COMMANDS as ADVISORY_COMMANDS
 from scanner.cli.options import config_option
 from scanner.config import load_settings
 
 
-@click.group("db", short_help="Bring the database up to date, save it, tidy it.")
+@click.group("db", short_help="Known vulnerabilities; the database: up to date, saved, tidied.")
 def COMMAND() -> None:  # noqa: N802 - what every command module exports
-    """Look after the database that these settings name. The service may run meanwhile."""
+    """Look after known vulnerabilities, and the database that these settings name. The service may run meanwhile."""
+
+
+for _command in ADVISORY_COMMANDS:
+    COMMAND.add_command(_command)
 
 
 @COMMAND.command("migrate", short_help="Bring the tables up to date.")
