@@ -44,11 +44,11 @@ def beyond(
 
 
 def told(pod: Pod, level: Level, context: PodContext) -> Iterator[tuple[Control, Place]]:
-    """Yield each wrong field once, with the worst that is to be said of it."""
+    """Yield each wrong field once, with the worst that is to be said of it, the standards before what they leave out."""
     worst: dict[object, tuple[Control, Place]] = {}
     wanted = (
         c
-        for c in pod_controls()
+        for c in _standards_first()
         if c.since <= context.minor and (c.level.rank <= level.rank or c.always_told)
     )
     for violation in _broken(wanted, pod, context):
@@ -63,6 +63,11 @@ def forbidden_text(found: Iterable[Violation], level: Level, minor: int = NEWEST
     """Return what Kubernetes says to whoever is refused."""
     reasons = ", ".join(map(str, found))
     return f'violates PodSecurity "{level}:{version_text(minor)}": {reasons}'
+
+
+@cache
+def _standards_first() -> tuple[Control, ...]:
+    return tuple(sorted(pod_controls(), key=lambda c: c.level is Level.PRIVILEGED))
 
 
 @cache

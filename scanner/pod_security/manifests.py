@@ -37,7 +37,7 @@ _WORDS: Final[dict[str, bool | None]] = {
     ),
 }
 """Kubernetes reads YAML 1.1: ``privileged: yes`` is true."""
-_INTEGER: Final = re.compile(r"([-+]?)(0[xX]|0[oO]?|0[bB])?([0-9a-fA-F]{1,64})\Z")
+_INTEGER: Final = re.compile(r"([-+]?)(0[xX]|0[bB]|0[oO]?)?([0-9a-fA-F]{1,64})\Z")
 _BASES: Final = {"": 10, "0x": 16, "0o": 8, "0": 8, "0b": 2}
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]{1,30}|[0-9]{1,30}(?:\.[0-9]{0,30})?)(?:[eE][-+]?[0-9]{1,2})?\Z")  # fmt: skip
 
@@ -172,14 +172,18 @@ def value_of(node: Node) -> Any:
 
 
 def _number(text: str) -> int | float | str:
+    """Return the number that Kubernetes takes a plain scalar for: ``0x0``, ``0_0`` and ``0.0`` are all 0."""
     digits = text.replace("_", "") if text[:1].isdigit() or text[:1] in "+-" else text
     if match := _INTEGER.match(digits):
         base = _BASES[(match[2] or "").lower()]
         try:
             return int(match[1] + match[3], base)
         except ValueError:
-            return text
-    return float(digits) if _FLOAT.match(digits) else text
+            pass
+    if not _FLOAT.match(digits):
+        return text
+    number = float(digits)
+    return int(number) if number.is_integer() else number
 
 
 def node_at(node: Node, path: FieldPath) -> Node | None:
