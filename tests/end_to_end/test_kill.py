@@ -11,6 +11,7 @@ import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 from support.image_builder import Entry, image, tar_layer, write_oci_layout, zstd_layer
@@ -62,15 +63,17 @@ class Killed:
     home: Path
     references: list[str]
     codes: list[int]
+    stderr: str
+    """Of all of them; with the stack of every thread where one crashed by itself."""
 
 
-def killed_together(home: Path, scans: list[tuple[str, float]]) -> list[int]:
+def killed_together(home: Path, scans: list[tuple[str, float]], stderr: IO[bytes]) -> list[int]:
     """Start scans at once, kill each so many seconds later; return their exit codes."""
     processes = [
         subprocess.Popen(
             command("scan", reference, "--format=json"),
-            env=environment(home, **SETTINGS), cwd=home,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env=environment(home, **SETTINGS) | {"PYTHONFAULTHANDLER": "1"}, cwd=home,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
         )
         for reference, _ in scans
     ]  # fmt: skip
@@ -110,15 +113,17 @@ def killed(tmp_path_factory) -> Killed:
     home = directory / "home"
     home.mkdir()
     codes = []
+    told = directory / "stderr"
     for number, one in enumerate(rounds):
-        codes += killed_together(home, one)
+        with told.open("ab") as stderr:
+            codes += killed_together(home, one, stderr)
         if number % 2:
             forget_cache(home)
-    return Killed(home, references, codes)
+    return Killed(home, references, codes, told.read_text())
 
 
 def test_they_were_killed(killed):
-    assert set(killed.codes) <= {-signal.SIGKILL, 0}
+    assert set(killed.codes) <= {-signal.SIGKILL, 0}, killed.stderr
     assert killed.codes.count(-signal.SIGKILL) > KILLS_COUNT // 2
 
 
