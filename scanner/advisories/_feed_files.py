@@ -16,6 +16,7 @@ from typing import IO, Any, BinaryIO, Final, Self, TypeVar, cast
 import msgspec
 import zstandard
 
+from scanner.advisories import _zstd_frames
 from scanner.advisories._feed_zip import ENTRIES_COUNT, RECORD_BYTES, Entry, zip_entries
 from scanner.errors import LimitExceededError, MalformedFileError
 from scanner.ports.feed import FeedFile, RefusedRecord
@@ -68,14 +69,21 @@ def _head(stream: BinaryIO) -> bytes:
 
 
 def open_uncompressed(file: FeedFile) -> _Unpacked:
-    """Return the content of a gzip, xz or zstd file, or of a plain one, to be read front to back."""
+    """Return the content of a gzip, xz or zstd file, or of a plain one, to be read front to back.
+
+    Raises:
+        MalformedFileError: a zstd file that is cut off; of the others that shows when they are read.
+    """
     head = _head(file.stream)
     raw: Any = file.stream
     if head[:2] == b"\x1f\x8b":
         raw = gzip.GzipFile(fileobj=file.stream)
     elif head[:6] == b"\xfd7zXZ\x00":
         raw = _Xz(file.stream)
-    elif head[:4] == b"\x28\xb5\x2f\xfd" or (head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5):  # noqa: PLR2004 - a skippable frame
+    elif head[:4] == _zstd_frames.MAGIC or _zstd_frames.is_skippable(head):
+        if not _zstd_frames.is_whole(file.stream):
+            raise MalformedFileError(file.name, "the compressed data is cut off")
+        file.stream.seek(0)
         decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
         raw = decompressor.stream_reader(file.stream, read_across_frames=True, closefd=False)
     return _Unpacked(file.name, raw)

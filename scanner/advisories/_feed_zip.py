@@ -68,7 +68,8 @@ def zip_entries(file: FeedFile, suffix: str) -> Iterator[Entry | RefusedRecord]:
 
 def _directory(data: mmap.mmap, name: str) -> Iterator[_Central]:
     count, size, at = _place(data, name)
-    if at + size > len(data) or count > ENTRIES_COUNT or count * _CENTRAL.size > size:
+    end = at + size
+    if end > len(data) or count > ENTRIES_COUNT or count * _CENTRAL.size > size:
         raise MalformedFileError(name, "the zip's directory is not where it says to be")
     for _ in range(count):
         fields = _CENTRAL.unpack_from(data, at)
@@ -77,6 +78,8 @@ def _directory(data: mmap.mmap, name: str) -> Iterator[_Central]:
         name_at = at + _CENTRAL.size
         extra_at = name_at + fields[10]
         at = extra_at + fields[11] + fields[12]
+        if at > end:
+            raise MalformedFileError(name, "the zip's directory is broken")
         sizes = [fields[9], fields[8], fields[16]]
         if _FULL32 in sizes:
             sizes = _wide(data[extra_at : extra_at + fields[11]], sizes)
