@@ -30,7 +30,7 @@ _AFFECTED_COUNT: Final = 100_000
 _EVENTS_COUNT: Final = 10_000
 _TEXT_LENGTH: Final = 200_000
 _NAME_LENGTH: Final = 1_024
-_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+~-]{0,199}\Z")
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+~@/-]{0,199}\Z")
 _MODULES: Final = re.compile(r"\b([a-z0-9][\w.+-]*:[a-z0-9][\w.+-]*)", re.ASCII | re.IGNORECASE)
 _RATED_SUMMARY: Final = re.compile(r"(?:[\w ]{1,40}: )?(Critical|Important|Moderate|Low): ")
 _KNOWN_BOUND: Final = re.compile(r"<(=?)\s*([^\s<>=,]+)\s*\Z")

@@ -1,0 +1,157 @@
+"""Whether a version lies in what an advisory says is affected, and which version it is fixed in.
+
+Source: https://ossf.github.io/osv-schema/#evaluation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import zip_longest
+from typing import Any, Final, NamedTuple
+
+from scanner.discovery import version_schemes
+from scanner.model.advisory import Affected, AffectedRange, Event, EventKind
+from scanner.ports.version import VERSION_LENGTH
+
+Key = Callable[[str], Any]
+
+_START: Final = "0"
+"""Before every version."""
+_UNLIMITED: Final = "*"
+_CACHED_COUNT: Final = 1 << 17
+_FALLBACK: Final = "generic"
+_TIES: Final = {EventKind.FIXED: 0, EventKind.INTRODUCED: 1, EventKind.LAST_AFFECTED: 2}
+"""A version that is fixed and introduced is affected."""
+_PLAIN_COUNT: Final = 2
+_FROM_START: Final = Event(EventKind.INTRODUCED, _START)
+
+
+class Placement(NamedTuple):
+    """Where a version is in some ranges."""
+
+    is_affected: bool
+    fixed_version: str = ""
+    """The first fixed version behind it; empty if it is not affected, or nothing is fixed."""
+    unreadable: str = ""
+    """A version of the ranges that the scheme does not know; they say nothing then."""
+
+
+NOT_AFFECTED: Final = Placement(is_affected=False)
+_AFFECTED: Final = Placement(is_affected=True)
+
+
+@lru_cache(_CACHED_COUNT)
+def version_key(purl_type: str, version: str) -> Any:
+    """Return what compares with the keys of other versions of the type; None for no version."""
+    if not 0 < len(version) <= VERSION_LENGTH:
+        return None
+    schemes = version_schemes()
+    return schemes.get(purl_type, schemes[_FALLBACK]).key(version)
+
+
+def place(version: str, own_key: Any, affected: Affected, key: Key) -> Placement:
+    """Return where ``version``, whose key is ``own_key``, lies in versions and ranges.
+
+    A version that cannot be compared (``own_key`` None) is only looked for among the versions.
+    """
+    if version in affected.versions:
+        placed = _place_in_all(own_key, affected.ranges, key)
+        return placed if placed.is_affected else _AFFECTED
+    if own_key is None:
+        return NOT_AFFECTED
+    if not affected.ranges and affected.versions:
+        # Without ranges the list is all there is: 1.0 on it means 1.0.0 as well.
+        return Placement(is_affected=any(key(one) == own_key for one in affected.versions))
+    return _place_in_all(own_key, affected.ranges, key)
+
+
+def _place_in_all(own_key: Any, ranges: Sequence[AffectedRange], key: Key) -> Placement:
+    """Return the placement in the ranges together: fixed where the last of them that holds the version ends."""
+    if own_key is None:
+        return NOT_AFFECTED
+    found, unreadable = NOT_AFFECTED, ""
+    for one in ranges:
+        placed = _place(own_key, one.events, key)
+        if placed.is_affected and (not found.is_affected or _is_later(placed, found, key)):
+            found = placed
+        unreadable = unreadable or placed.unreadable
+    return (
+        found
+        if found.is_affected or not unreadable
+        else Placement(is_affected=False, unreadable=unreadable)
+    )
+
+
+def _is_later(one: Placement, other: Placement, key: Key) -> bool:
+    if not one.fixed_version or not other.fixed_version:
+        return bool(one.fixed_version)
+    return bool(key(one.fixed_version) > key(other.fixed_version))
+
+
+def _place(own_key: Any, events: Sequence[Event], key: Key) -> Placement:
+    if len(events) == _PLAIN_COUNT and events[0] == _FROM_START:
+        end = events[1]
+        if end.kind is EventKind.FIXED:  # nine of ten ranges
+            return _place_before(own_key, end.version, key)
+    return _place_among(own_key, events, key)
+
+
+def _place_before(own_key: Any, fixed: str, key: Key) -> Placement:
+    if fixed == _START:  # how some feeds say that no version is affected
+        return NOT_AFFECTED
+    fixed_key = key(fixed)
+    if fixed_key is None:
+        return Placement(is_affected=False, unreadable=fixed)
+    if own_key < fixed_key:
+        return Placement(is_affected=True, fixed_version=fixed)
+    return NOT_AFFECTED
+
+
+def _place_among(own_key: Any, events: Sequence[Event], key: Key) -> Placement:
+    keyed: list[tuple[Any, int, Event]] = []
+    limits: list[Any] = []
+    starts_affected = False
+    for event in events:
+        if event.version == _START:
+            if event.kind is EventKind.FIXED:
+                return NOT_AFFECTED
+            starts_affected |= event.kind is EventKind.INTRODUCED
+            continue
+        if event.kind is EventKind.LIMIT and event.version == _UNLIMITED:
+            limits.append(None)
+            continue
+        event_key = key(event.version)
+        if event_key is None:
+            return Placement(is_affected=False, unreadable=event.version)
+        if event.kind is EventKind.LIMIT:
+            limits.append(event_key)
+        else:
+            keyed.append((event_key, _TIES[event.kind], event))
+    if limits and not any(limit is None or own_key < limit for limit in limits):
+        return NOT_AFFECTED
+    keyed.sort(key=lambda one: one[:2])
+    return _walk(own_key, keyed, is_affected=starts_affected)
+
+
+def _walk(own_key: Any, keyed: list[tuple[Any, int, Event]], *, is_affected: bool) -> Placement:
+    """Follow the events in order up to the version, then on to what ends the range that holds it."""
+    passed_count = sum(one[0] <= own_key for one in keyed)
+    for event_key, _, event in keyed[:passed_count]:
+        if event.kind is EventKind.INTRODUCED:
+            is_affected = True
+        elif event.kind is EventKind.FIXED or event_key < own_key:
+            is_affected = False
+    if not is_affected:
+        return NOT_AFFECTED
+    return Placement(is_affected=True, fixed_version=_next_fix(keyed[passed_count:]))
+
+
+def _next_fix(keyed: list[tuple[Any, int, Event]]) -> str:
+    """Return the first fixed version that is not affected again; empty if the range ends otherwise."""
+    for (event_key, _, event), following in zip_longest(keyed, keyed[1:]):
+        if event.kind is EventKind.LAST_AFFECTED:
+            return ""
+        if event.kind is EventKind.FIXED and (following is None or following[0] != event_key):
+            return event.version
+    return ""
