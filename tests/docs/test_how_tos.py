@@ -34,6 +34,7 @@ def test_every_kind_of_plug_in_has_a_page():
     assert [p.stem for p in PAGES] == [
         "add-a-crypto-or-config-check",
         "add-a-package-format",
+        "add-a-pod-control",
         "add-a-predicate",
         "add-a-report-format",
         "add-a-secret-rule",

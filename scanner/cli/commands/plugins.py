@@ -11,10 +11,10 @@ from scanner.ports.analyzer import Analyzer
 
 @click.command(
     "plugins",
-    short_help="List analyzers, sources, report formats, predicates, admission protocols and webhooks.",
+    short_help="List analyzers, sources, report formats, predicates, protocols, pod controls and webhooks.",
 )
 def COMMAND() -> None:  # noqa: N802 - what every command module exports
-    """List everything that plugs in: analyzers with their versions, sources, report formats, predicates, webhooks."""
+    """List everything that plugs in: analyzers with their versions, sources, report formats, predicates and so on."""
     click.echo("ANALYZERS")
     for analyzer in discovery.analyzers():
         click.echo(
@@ -32,6 +32,9 @@ def COMMAND() -> None:  # noqa: N802 - what every command module exports
     click.echo("ADMISSION")
     for protocol in discovery.admission_protocols().values():
         click.echo(f"  {protocol.name:<34} {'':<31} {protocol.summary}")
+    click.echo("POD CONTROLS")
+    for control in discovery.pod_controls():
+        click.echo(f"  {control.name:<34} {control.rule_id:<31} {control.title}")
     click.echo("WEBHOOKS")
     for webhook in discovery.webhook_sources().values():
         signs = "signed" if webhook.signature else "not signed"
