@@ -6,6 +6,7 @@ import random
 
 import pytest
 from support import version_references as reference
+from support.advisory_lookup import versions_of
 from support.version_pairs import pairs
 
 from scanner.discovery import version_schemes
@@ -15,6 +16,12 @@ COUNT = 10_000
 
 LENIENT = {"deb", "rpm", "golang", "composer", "conan"}
 """Their references compare what is no version, too."""
+
+REAL = {
+    "deb": "Debian", "rpm": "AlmaLinux", "pypi": "PyPI", "npm": "npm", "cargo": "crates.io", "golang": "Go", "gem": "RubyGems",
+}  # fmt: skip
+"""Whose advisories' versions are among them."""
+PREFIX = {"golang": "v"}
 
 REFERENCES = [
     ("deb", "deb", reference.dpkg_perl),
@@ -58,7 +65,9 @@ def differences(scheme, asked, signs):
     ("scheme", "shape", "ask"), REFERENCES, ids=lambda v: v if isinstance(v, str) else v.__name__
 )
 def test_as_its_reference(scheme, shape, ask, tmp_path):
-    asked = pairs(shape, COUNT * 2)
+    asked = pairs(
+        shape, COUNT * 2, [PREFIX.get(shape, "") + v for v in versions_of(REAL.get(shape, "-"))]
+    )
     wrong, known_count = differences(scheme, asked, ask(asked, tmp_path))
     assert wrong[:20] == []
     assert known_count >= COUNT
