@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 
+import jsonschema
 import pytest
 from support.pods import GOOD, MANIFEST, changed
 from support.scanning import environment
 
 from scanner.discovery import report_formats
+from scanner.reports.json import schema
 
 BAD = json.dumps(changed(("spec.hostPID", True)))
 
@@ -50,6 +52,12 @@ def test_every_format(here, name):
     assert "web.yaml" in out
     if report_formats()[name].media_type.endswith("json"):
         assert json.loads(out)
+
+
+def test_the_json_report_is_as_its_schema_says(here):
+    _, found = report(here.parent, "-", stdin=f"{MANIFEST}---\na: [")
+    assert found["state"] == "partial"
+    jsonschema.validate(found, schema())
 
 
 def test_sarif_points_at_file_and_line(here):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -333,3 +334,37 @@ def test_null_is_nothing():
     )
     assert "null" in text
     assert check(text).findings == check(text).issues == ()
+
+
+FULL = changed(
+    ("spec.volumes", [{"name": "v", "hostPath": {"path": "/etc"}}, {"name": "i", "image": {"reference": "x"}}]),
+    ("spec.os", {"name": "linux"}),
+    ("a.ports", [{"hostPort": 1}]),
+    ("a.livenessProbe", {"httpGet": {"host": "h"}}),
+    ("a.lifecycle.preStop", {"tcpSocket": {"host": "h"}}),
+    ("sc.seLinuxOptions", {"type": "x"}),
+    ("sc.procMount", "Unmasked"),
+    ("sc.capabilities", {"add": ["SYS_ADMIN"]}),
+    ("pod.sysctls", [{"name": "n"}]),
+    ("metadata.annotations", {"container.apparmor.security.beta.kubernetes.io/a": "x"}),
+)  # fmt: skip
+
+
+def places(value, path=()):
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()  # fmt: skip
+    for key, one in inner:
+        yield (*path, key)
+        yield from places(one, (*path, key))
+
+
+@pytest.mark.parametrize("path", list(places(FULL)), ids=lambda p: ".".join(map(str, p)))
+def test_no_value_of_any_field_raises(path):
+    """What is not as Kubernetes has it is an issue or means nothing, whatever it is."""
+    for value in (None, 1, -1.5, "x", True, [], {}, [None], [1], {"a": 1}, [{"name": 1}], 10**30):
+        pod = copy.deepcopy(FULL)
+        node = pod
+        for step in path[:-1]:
+            node = node[step]
+        node[path[-1]] = value
+        checked = check(pod)
+        assert checked.objects_count + len(checked.issues) + len(checked.skipped) >= 1
