@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, Self, TypeVar
@@ -160,14 +160,14 @@ class UnitDatabase:
         yield from ((names[number], name, hash_) for number, name, hash_ in rows)
 
     def verify(self, every: int = 1) -> None:
-        """Check the file's structure, its counts, and each ``every``-th package.
+        """Check the file's structure, its counts, and each ``every``-th package; with 1 all that it holds.
 
         Raises:
             StoreError: it is not what it says to be.
         """
         with _store_errors(str(self.path)), self._lock:
             one = self._connection.execute
-            (said,) = one("PRAGMA quick_check(1)").fetchone()
+            (said,) = one(f"PRAGMA {'quick' if every > 1 else 'integrity'}_check(1)").fetchone()
             (packages,) = one("SELECT count(*) FROM packages").fetchone()
             (enriched,) = one("SELECT count(*) FROM enrichments").fetchone()
         if said != "ok":
@@ -175,10 +175,17 @@ class UnitDatabase:
         if packages != self.about.packages_count or not (packages or enriched):
             raise StoreError(str(self.path), "it does not hold what it says to hold")
         with _store_errors(str(self.path)):
+            if every == 1 and self._content() != self.about.content:
+                raise StoreError(str(self.path), "damaged: not what its digest says")
             for body, hash_ in self._sample(every):
                 plain = self._plain(body)
                 if group_hash(plain) != hash_ or not _ADVISORIES(plain):
                     raise StoreError(str(self.path), "damaged: a package is not what its hash says")
+
+    def _content(self) -> str:
+        names = {number: name for name, number in self._numbers.items()}
+        with self._lock:
+            return content_digest(self._connection, names)
 
     def _sample(self, every: int) -> Iterator[tuple[bytes, int]]:
         with closing(self._connection.cursor()) as cursor:
@@ -219,6 +226,18 @@ _ENRICHMENT: Final = msgspec.msgpack.Decoder(Enrichment).decode
 def group_hash(plain: bytes) -> int:
     """Return 63 bits that change when anything about a package does."""
     return int.from_bytes(hashlib.blake2b(plain, digest_size=8).digest()) >> 1
+
+
+def content_digest(connection: sqlite3.Connection, names: Mapping[int, str]) -> str:
+    """Return the digest of all packages and enrichments; ``names`` are the ecosystems by number."""
+    state = hashlib.sha256()
+    query = "SELECT name, hash FROM packages WHERE ecosystem=? ORDER BY name"
+    for number, ecosystem in sorted(names.items(), key=lambda item: item[1]):
+        for name, hash_ in connection.execute(query, (number,)):
+            state.update(f"{ecosystem}\0{name}\0{hash_}\0".encode())
+    for id_, body in connection.execute("SELECT id, body FROM enrichments ORDER BY id"):
+        state.update(b"%b\0%b\0" % (id_.encode(), body))
+    return state.hexdigest()
 
 
 class AdvisoryDatabases:

@@ -8,7 +8,6 @@ Source: https://www.sqlite.org/lang_createindex.html
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 import time
@@ -22,7 +21,14 @@ import msgspec
 import zstandard
 
 from scanner import __version__
-from scanner.advisories.database import FORMAT, SCHEMA, About, UnitDatabase, group_hash
+from scanner.advisories.database import (
+    FORMAT,
+    SCHEMA,
+    About,
+    UnitDatabase,
+    content_digest,
+    group_hash,
+)
 from scanner.advisories.names import normalised_name
 from scanner.errors import LimitExceededError, MalformedFileError, StoreError
 from scanner.model.advisory import Advisory
@@ -193,20 +199,16 @@ def _pack(staged: sqlite3.Connection, target: sqlite3.Connection, tally: _Tally)
     )
     compress = zstandard.ZstdCompressor(level=_LEVEL, dict_data=dictionary).compress
     names = {number: name for name, number in tally.ecosystems.items()}
-    state = hashlib.sha256()
     rows: list[tuple[int, str, int, bytes]] = []
     for number, name, plain in _groups(staged):
         hash_ = group_hash(plain)
         tally.packages[names[number]] = tally.packages.get(names[number], 0) + 1
-        state.update(f"{names[number]}\0{name}\0{hash_}\0".encode())
         rows.append((number, name, hash_, compress(plain)))
         if len(rows) >= _BATCH_COUNT:
             target.executemany("INSERT INTO packages VALUES (?, ?, ?, ?)", rows)
             rows.clear()
     target.executemany("INSERT INTO packages VALUES (?, ?, ?, ?)", rows)
-    for id_, body in target.execute("SELECT id, body FROM enrichments ORDER BY id"):
-        state.update(b"%b\0%b\0" % (id_.encode(), body))
-    return state.hexdigest()
+    return content_digest(target, names)
 
 
 def _groups(staged: sqlite3.Connection) -> Iterator[tuple[int, str, bytes]]:
