@@ -30,8 +30,7 @@ class Violation:
 def violations(pod: Pod, level: Level, minor: int = NEWEST) -> tuple[Violation, ...]:
     """Return what the standards refuse at a level and a version, in the order of Kubernetes' own admission."""
     context = PodContext(minor)
-    asked = (c for c in _standards(minor) if _counts(c, level))
-    return tuple(_broken(asked, pod, context))
+    return tuple(_broken(_standards(level, minor), pod, context))
 
 
 def beyond(
@@ -71,14 +70,15 @@ def _standards_first() -> tuple[Control, ...]:
 
 
 @cache
-def _standards(minor: int) -> tuple[Control, ...]:
-    controls = [c for c in pod_controls() if c.level is not Level.PRIVILEGED and c.since <= minor]
-    return tuple(sorted(controls, key=lambda c: (c.level.rank, c.name.lower())))
-
-
-def _counts(control: Control, level: Level) -> bool:
-    replaced = control.replaced_at is not None and control.replaced_at.rank <= level.rank
-    return control.level.rank <= level.rank and not replaced
+def _standards(level: Level, minor: int) -> tuple[Control, ...]:
+    asked = [
+        c
+        for c in pod_controls()
+        if c.level is not Level.PRIVILEGED and c.level.rank <= level.rank and c.since <= minor
+    ]
+    names = {c.name for c in asked}
+    remaining = (c for c in asked if c.replaced_by not in names)
+    return tuple(sorted(remaining, key=lambda c: (c.level.rank, c.name.lower())))
 
 
 def _broken(controls: Iterable[Control], pod: Pod, context: PodContext) -> Iterator[Violation]:

@@ -82,7 +82,7 @@ class Control:
     """First minor version of Kubernetes that asks for it."""
     changed: tuple[tuple[int, str], ...] = ()
     """Minor versions in which it changed, and how."""
-    replaced_at: Level | None = None
-    """The level whose own, stricter control stands for this one in an admission's answer."""
+    replaced_by: str = ""
+    """Name of the stricter control that stands for this one in an admission's answer, where it is asked for."""
     always_told: bool = False
     """A finding whatever level is asked for."""

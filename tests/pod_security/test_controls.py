@@ -379,6 +379,13 @@ RESTRICTED_ROWS = [
         minor=35,
     ),
     row(
+        "proc_mount_before_it_had_a_control_of_its_own",
+        changed(("sc.procMount", "Unmasked"), *USER_NAMESPACE),
+        'procMount (container "a" must not set securityContext.procMount to "Unmasked")',
+        level=R,
+        minor=34,
+    ),
+    row(
         "proc_mount_told_once",
         changed(("sc.procMount", "Unmasked")),
         'procMount (container "a" must not set securityContext.procMount to "Unmasked")',
@@ -429,6 +436,17 @@ def test_every_control_is_in_the_table(control):
         for violation in violations(parsed(pod), level, minor)
     }
     assert control.name in broken
+
+
+@pytest.mark.parametrize("minor", range(OLDEST, NEWEST + 1))
+@pytest.mark.parametrize(
+    "pod",
+    [pytest.param(r.values[2], id=r.id) for r in [*BASELINE_ROWS, *PROBE_ROWS] if r.values[3]],
+)
+def test_what_baseline_refuses_restricted_refuses(pod, minor):
+    """A stricter control may only stand for another in versions that have it."""
+    if answers(pod, B, minor):
+        assert answers(pod, R, minor)
 
 
 def test_names_and_rules_are_their_own():

@@ -71,7 +71,7 @@ CONTROL: Final = (
         remedy="Remove it from capabilities.add.",
         fields=f"`securityContext.capabilities.add` of containers: {', '.join(sorted(DEFAULT))}",
         check=check_baseline,
-        replaced_at=Level.RESTRICTED,
+        replaced_by="capabilities_restricted",
     ),
     Control(
         name="capabilities_restricted",

@@ -99,7 +99,7 @@ CONTROL: Final = (
         remedy="Use a persistentVolumeClaim, an emptyDir or a configMap.",
         fields="`volumes[*].hostPath`: unset",
         check=check_host_path,
-        replaced_at=Level.RESTRICTED,
+        replaced_by="restrictedVolumes",
     ),
     Control(
         name="restrictedVolumes",

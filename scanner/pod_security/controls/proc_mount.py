@@ -56,7 +56,7 @@ CONTROL: Final = (
         fields=_FIELDS,
         check=check_baseline,
         changed=((_USER_NAMESPACES_SINCE, "any value is allowed with `hostUsers: false`"),),
-        replaced_at=Level.RESTRICTED,
+        replaced_by="procMount_restricted",
     ),
     Control(
         name="procMount_restricted",

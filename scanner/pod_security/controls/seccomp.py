@@ -72,7 +72,7 @@ CONTROL: Final = (
         remedy="Set seccompProfile.type to RuntimeDefault.",
         fields="`securityContext.seccompProfile.type` of pod and containers: unset, RuntimeDefault, Localhost",
         check=check_baseline,
-        replaced_at=Level.RESTRICTED,
+        replaced_by="seccompProfile_restricted",
     ),
     Control(
         name="seccompProfile_restricted",
