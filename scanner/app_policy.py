@@ -58,6 +58,23 @@ def read_vex(document: Document, directory: Path) -> list[Statement]:
     return statements
 
 
+def stamp_of(file: str, policy: Policy) -> tuple[object, ...]:
+    """Return what changes when a policy's file does, or an OpenVEX document that it names."""
+    if file in ("", DEFAULT_POLICY):
+        return ()
+    path = Path(file).expanduser()
+    named = (path.parent / Path(one.file).expanduser() for one in policy.document.vex)
+    return tuple(map(_stamp, (path, *named)))
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 def _read(path: Path, most_bytes: int) -> bytes:
     try:
         with path.open("rb") as stream:

@@ -24,6 +24,7 @@ from scanner.telemetry import traced
 
 if TYPE_CHECKING:
     from scanner.client import ClientOptions
+    from scanner.service.current_policy import CurrentPolicy
     from scanner.service.worker import WorkerEnd, WorkerOptions
     from scanner.web._context import WebContext, WebhookEndpoint
     from scanner.web.server import ServerOptions
@@ -163,17 +164,30 @@ def set_up_service_logs(settings: Settings) -> None:
 # The web application
 
 
-def build_web_context(settings: Settings, store: ServiceStore) -> WebContext:
+def open_policy(settings: Settings) -> CurrentPolicy:
+    """Return the policy of ``policy.file``, or the built-in one; raises ``SettingsError``."""
+    from scanner import app_policy  # noqa: PLC0415 - the expression engine
+    from scanner.service.current_policy import CurrentPolicy  # noqa: PLC0415
+
+    file = settings.policy.file
+    return CurrentPolicy(
+        lambda: app_policy.read_policy(file), lambda policy: app_policy.stamp_of(file, policy)
+    )
+
+
+def build_web_context(settings: Settings, store: ServiceStore, policy: CurrentPolicy) -> WebContext:
     """Return what the web application needs.
 
     Raises:
         SettingsError: a webhook, a rule file or a secret's file is wrong.
     """
+    from scanner.service.verdicts import Verdicts  # noqa: PLC0415
     from scanner.web._context import WebContext  # noqa: PLC0415 - aiohttp
 
     server = settings.server
     return WebContext(
         store=store,
+        judge=Verdicts(store, policy),
         fingerprint=app.fingerprint(settings),
         webhooks={name: _endpoint(name, one) for name, one in settings.webhooks.items()},
         allowed_registries=allowed_registries(settings),
@@ -278,11 +292,13 @@ async def serve(
     store = await open_service_store(settings)
     try:
         await check_openness(settings, options.host, store)
-        context = build_web_context(settings, store)
+        policy = open_policy(settings)
+        context = build_web_context(settings, store, policy)
         if not context.allowed_registries:
             _LOG.warning("no registry may be scanned: see server.allowed_registries")
         every_seconds = settings.retention.every_seconds
         loops = [
+            asyncio.create_task(policy.watch()),
             asyncio.create_task(run_loops(settings, store, registry_check(settings))),
             asyncio.create_task(
                 run_retention(lambda: collect(settings), every_seconds=every_seconds)

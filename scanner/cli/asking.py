@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from datetime import datetime
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -23,9 +24,12 @@ from scanner.web._image_answer import (
     answer_of,
     answer_without_image,
     now_at,
+    with_verdict,
 )
 
 T = TypeVar("T")
+
+_REASONS: Final = 100
 
 
 class ScanStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,8 +48,8 @@ class ScanStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Asker(Protocol):
     """Answers by digest. Every method raises ScannerError."""
 
-    def image(self, digest: str) -> ImageAnswer:
-        """Return what is known of a digest."""
+    def image(self, digest: str, name: str = "") -> ImageAnswer:
+        """Return what is known of a digest; the verdict on it as ``registry/repository``, if given."""
 
     def digest_of_tag(self, reference: Reference) -> str:
         """Return what a tag leads to as far as is known; empty if nothing is."""
@@ -82,11 +86,12 @@ class _Tags(msgspec.Struct, frozen=True):
 class ServerAsker(Client):
     """A server, asked over HTTP."""
 
-    def image(self, digest: str) -> ImageAnswer:
+    def image(self, digest: str, name: str = "") -> ImageAnswer:
         """Return what is known of a digest."""
         asked = f"ask for {digest[:19]}"
+        query = f"?repository={quote(name, safe='')}" if name else ""
         try:
-            return self._typed("GET", f"/v1/images/{digest}", asked, ImageAnswer)
+            return self._typed("GET", f"/v1/images/{digest}{query}", asked, ImageAnswer)
         except NotFoundError:
             return ImageAnswer(digest=digest, state=ImageState.UNKNOWN)
 
@@ -148,7 +153,7 @@ class StoreAsker:
         self._runner = runner
         self._fingerprint = app.fingerprint(settings)
 
-    def image(self, digest: str) -> ImageAnswer:
+    def image(self, digest: str, name: str = "") -> ImageAnswer:
         """Return what is known of a digest."""
 
         async def ask() -> ImageAnswer:
@@ -156,10 +161,28 @@ class StoreAsker:
             if image is None:
                 answer = answer_without_image(digest, await self._store.scan_of(digest))
                 own = self._own_report(digest) if answer.state is ImageState.UNKNOWN else None
-                return _answer_of_report(own) if own is not None else answer
-            return answer_of(image, self._fingerprint, max_age_seconds=None, now=now_at())
+                return self._of_report(own, name) if own is not None else answer
+            answer = answer_of(image, self._fingerprint, max_age_seconds=None, now=now_at())
+            report = await self._store.report(digest)
+            return self._judged(answer, report, name, image.scanned_at) if report else answer
 
         return self._runner.run(ask())
+
+    def _of_report(self, own: ImageReport, name: str) -> ImageAnswer:
+        return self._judged(_answer_of_report(own), _as_scan(own, self._fingerprint), name, None)
+
+    def _judged(
+        self, answer: ImageAnswer, report: ScanReport, name: str, scanned_at: datetime | None
+    ) -> ImageAnswer:
+        from scanner.app_policy import read_policy  # noqa: PLC0415 - YAML and an expression engine
+        from scanner.policy.evaluate import evaluate  # noqa: PLC0415
+        from scanner.policy.subject import subject_of  # noqa: PLC0415
+
+        subject = subject_of(report, scanned_at=scanned_at)
+        if name:
+            subject = msgspec.structs.replace(subject, name=name)
+        verdict = evaluate(read_policy(self._settings.policy.file), subject, now_at())
+        return with_verdict(answer, verdict, most_reasons=_REASONS)
 
     def digest_of_tag(self, reference: Reference) -> str:
         """Return what a tag leads to as far as is known; empty if nothing is."""

@@ -54,6 +54,7 @@ from scanner.ports.service import (
 )
 from scanner.ports.source import BlobStream, ImageSource, Proxies, SourceFactory, SourceOptions
 from scanner.ports.store import ReportStore
+from scanner.ports.verdicts import Judge
 from scanner.ports.version import VersionScheme
 from scanner.ports.webhook import (
     Credential,
@@ -92,6 +93,7 @@ __all__ = [
     "ImageView",
     "Interest",
     "JobState",
+    "Judge",
     "JudgedImage",
     "LayerFile",
     "LayerProgress",

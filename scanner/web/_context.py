@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scanner.ports import Credential, ServiceStore, WebhookSource
+from scanner.ports import Credential, Judge, ServiceStore, WebhookSource
 from scanner.web._metrics import Metrics
 from scanner.web._oidc_keys import OidcKeys
 
@@ -33,6 +33,7 @@ class WebContext:
     """Everything that routes need."""
 
     store: ServiceStore
+    judge: Judge
     fingerprint: str
     """Of today's analyzers, rules and limits."""
     webhooks: Mapping[str, WebhookEndpoint]

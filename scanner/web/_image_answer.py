@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from scanner.model import Severity
+from scanner.model import Decision, Reason, Severity, Verdict
 from scanner.ports import ImageSummary, JobState, ScanRecord
 
 
@@ -51,6 +51,29 @@ class ImageAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     scanned_at: datetime | None = None
     error_code: str = ""
     error: str = ""
+    verdict: Decision | None = None
+    """What the policy says: ``allow``, ``warn`` or ``deny``."""
+    reasons: tuple[Reason, ...] = ()
+    """Why, denials first; the first ones, if there are many."""
+    reasons_count: int | None = None
+    """All there are."""
+    waived_count: int | None = None
+    """Findings that would be reasons, but for a waiver or an OpenVEX statement."""
+    policy: str = ""
+    policy_digest: str = ""
+
+
+def with_verdict(answer: ImageAnswer, verdict: Verdict, *, most_reasons: int) -> ImageAnswer:
+    """Return the answer with what the policy says of it."""
+    return msgspec.structs.replace(
+        answer,
+        verdict=verdict.decision,
+        reasons=verdict.reasons[:most_reasons],
+        reasons_count=len(verdict.reasons),
+        waived_count=len(verdict.waived),
+        policy=verdict.policy,
+        policy_digest=verdict.policy_digest,
+    )
 
 
 def answer_of(

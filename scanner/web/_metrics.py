@@ -88,6 +88,11 @@ class Metrics:
             "1 if the database answered when this was asked for.",
             registry=self.registry,
         )
+        self.policy_current = Gauge(
+            "scanner_policy_current",
+            "1 if the policy in use is what its file says; 0 if that cannot be read, and an older one counts.",
+            registry=self.registry,
+        )
         self.workers = Gauge(
             "scanner_workers", "Worker processes that this process runs.", registry=self.registry
         )

@@ -30,6 +30,20 @@ MaxAge = Annotated[
     msgspec.Meta(ge=0, le=10**9, description="Seconds; what was scanned earlier is ``stale``"),
 ]
 
+Namespace = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=255, description="Of a cluster, for rules and waivers that hold in some only"
+    ),
+]
+Repository = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=512,
+        description="``registry/repository`` that it is asked for as; default: by which it was scanned",
+    ),
+]
+
 
 class OfImage(msgspec.Struct, frozen=True, kw_only=True):
     """Which image."""

@@ -60,7 +60,8 @@ def test_a_short_answer(both):
     done = service.ask(APP.digest, "--wait=60")
     assert done.code == 0
     assert done.stdout.splitlines()[0] == APP.digest
-    assert done.stdout.splitlines()[-1].startswith("complete: ")
+    assert done.stdout.splitlines()[3].startswith("complete: ")
+    assert done.stdout.splitlines()[4] == "warn by policy default"
 
 
 def test_an_index_answers_for_all_its_images(both):

@@ -107,7 +107,12 @@ def test_what_was_scanned_here_is_known_here(tmp_path):
     assert known.code == 1
     assert timeless(known.image) == timeless(scanned.image)
     short = run(tmp_path, "query", digest)
-    assert (short.code, short.stdout.splitlines()[-1]) == (0, "complete: 1 high, 1 info")
+    told = short.stdout.splitlines()[3:]
+    assert (short.code, told[:2]) == (1, ["complete: 1 high, 1 info", "deny by policy default"])
+    assert told[2].startswith("  deny credentials: Private key")
+    (tmp_path / "policy.yaml").write_text("version: 1\nname: mine\n")
+    allowed = run(tmp_path, "query", digest, policy_file=tmp_path / "policy.yaml")
+    assert (allowed.code, "by policy mine" in allowed.stdout) == (0, True)
 
 
 def test_nobody_is_well(tmp_path):

@@ -28,6 +28,9 @@ def test_an_image_that_was_scanned(tmp_path):
     assert answer.headers["Cache-Control"] == "private, no-cache"
     assert told.pop("scanned_at").endswith("Z")
     assert told.pop("coverage")["layers_count"] == 2
+    assert {one["rule"] for one in told.pop("reasons")} >= {"coverage", "credentials"}
+    assert told.pop("policy_digest").startswith("sha256:")
+    assert told.pop("reasons_count") > 10
     assert told == {
         "digest": MAIN,
         "state": "partial",
@@ -40,6 +43,9 @@ def test_an_image_that_was_scanned(tmp_path):
         "reference": "reg.example:5000/team/app@" + MAIN,
         "fingerprint": FINGERPRINT,
         "is_current": True,
+        "verdict": "deny",
+        "waived_count": 0,
+        "policy": "default",
     }
 
 
@@ -76,6 +82,10 @@ def test_states_before_the_first_result(tmp_path):
     unknown, scan, told = run(tmp_path, use)
     assert (unknown.status, unknown.problem().state) == (404, "unknown")
     reference = f"reg.example:5000/team/app@{OTHER}"
+    for _, _, one in told:
+        assert (one.pop("verdict"), one.pop("reasons")[0]["code"]) == ("deny", "not-scanned")
+        assert (one.pop("reasons_count"), one.pop("waived_count")) == (1, 0)
+        assert (one.pop("policy"), one.pop("policy_digest")[:7]) == ("default", "sha256:")
     assert told == [
         (200, "no-store", {"digest": OTHER, "state": s, "scan": scan, "reference": reference})
         for s in ("queued", "scanning")

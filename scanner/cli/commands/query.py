@@ -14,7 +14,7 @@ from scanner.cli.output import write_report
 from scanner.config import load_settings
 from scanner.discovery import report_formats
 from scanner.errors import UnauthorizedError, UpstreamError
-from scanner.model import Reference, Severity, parse_digest, parse_reference
+from scanner.model import Decision, Reference, Severity, parse_digest, parse_reference
 
 if TYPE_CHECKING:
     from scanner.cli.asking import Asker
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _WAIT_SECONDS: Final = 600.0
 _FIRST_POLL_SECONDS: Final = 0.05
 _LONGEST_POLL_SECONDS: Final = 0.5
+_REASONS_SHOWN: Final = 10
 _SUMMARY: Final = "summary"
 _WORDS: Final = {
     "unknown": "nobody has had it scanned",
@@ -73,7 +74,7 @@ def COMMAND(  # noqa: N802 - what every command module exports
     with --wait for what it leads to now, and has it scanned if need be. A server's token comes from
     SCANNER_TOKEN, client.token or client.token_file.
 
-    Exit codes: 0 clean, 1 a finding reaches --fail-on, 2 usage, 3 something could not be looked at, 4 could
+    Exit codes: 0 clean, 1 the policy denies or a finding reaches --fail-on, 2 usage, 3 something could not be looked at, 4 could
     not be scanned or not be asked, 5 not known, or not yet.
     """
     # Here, because `scanner --help` imports every command.
@@ -100,7 +101,8 @@ def _answer(asker: Asker, digest: str, reference: Reference | None) -> ImageAnsw
     """Return what is known now, by the digest or by what the tag led to."""
     if not digest and reference is not None:
         digest = asker.digest_of_tag(reference)
-    return asker.image(digest) if digest else _no_answer("")
+    name = reference.name if reference is not None else ""
+    return asker.image(digest, name) if digest else _no_answer("")
 
 
 def _wait(asker: Asker, digest: str, reference: Reference | None, until: float) -> ImageAnswer:
@@ -117,7 +119,7 @@ def _wait(asker: Asker, digest: str, reference: Reference | None, until: float) 
     while True:
         left_seconds = until - time.monotonic()
         try:
-            answer = _look(asker, digest, scan_id)
+            answer = _look(asker, digest, scan_id, reference.name if reference else "")
         except UpstreamError as error:
             if not error.retryable or left_seconds <= 0:
                 raise
@@ -129,14 +131,14 @@ def _wait(asker: Asker, digest: str, reference: Reference | None, until: float) 
         pause_seconds = min(pause_seconds * 1.5, _LONGEST_POLL_SECONDS)
 
 
-def _look(asker: Asker, digest: str, scan_id: str) -> ImageAnswer:
+def _look(asker: Asker, digest: str, scan_id: str, name: str) -> ImageAnswer:
     """Return what is known now of a digest; without one, of what the scan has resolved its tag to."""
     if not digest:
         scan = asker.scan(scan_id)
         if scan.is_over and not scan.digest:
             return _no_answer(scan.error)
         digest = scan.digest
-    return asker.image(digest) if digest else _no_answer("")
+    return asker.image(digest, name) if digest else _no_answer("")
 
 
 def _no_answer(error: str) -> ImageAnswer:
@@ -161,6 +163,8 @@ def _exit_code(answer: ImageAnswer, fail_on: Severity | None) -> ExitCode:
         return ExitCode.FAILED
     counts = answer.severities or {}
     if fail_on is not None and any(n for s, n in counts.items() if s.rank >= fail_on.rank):
+        return ExitCode.DENIED
+    if answer.verdict is Decision.DENY:
         return ExitCode.DENIED
     return ExitCode.INCOMPLETE if answer.state == "partial" else ExitCode.CLEAN
 
@@ -189,5 +193,18 @@ def _write_summary(answer: ImageAnswer, asked: str) -> None:
         packages = f"{answer.packages_count} packages" if answer.packages_count is not None else ""
         lines.append(f"  scanned {answer.scanned_at:%Y-%m-%d %H:%M} UTC, {packages}")
     lines.append(f"{answer.state}: {found}")
+    if answer.verdict is not None and not _is_open(answer):
+        lines += _verdict_lines(answer)
     for line in lines:
         click.echo(printable(line))
+
+
+def _verdict_lines(answer: ImageAnswer) -> list[str]:
+    lines = [f"{answer.verdict} by policy {answer.policy}"]
+    for reason in answer.reasons[:_REASONS_SHOWN]:
+        where = reason.path or reason.package
+        lines.append(
+            f"  {reason.decision} {reason.rule}: {reason.message}{where and f' ({where})'}"
+        )
+    more = (answer.reasons_count or 0) - _REASONS_SHOWN
+    return [*lines, f"  and {more} more"] if more > 0 else lines

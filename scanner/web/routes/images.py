@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Final
 
 import msgspec
 from aiohttp import web
 
 from scanner.model import LayerSummary
-from scanner.ports import PackageRecord, Page
+from scanner.ports import ImageSummary, PackageRecord, Page
 from scanner.web._image_answer import (
     ImageAnswer,
     ImageState,
     answer_of,
     answer_without_image,
     now_at,
+    with_verdict,
 )
 from scanner.web._keys import IMAGES
 from scanner.web._negotiate import etag_of, is_known
 from scanner.web._parameters import (
     DigestText,
     MaxAge,
+    Namespace,
     OfImage,
     PageOfImage,
+    Repository,
     require_image,
 )
 from scanner.web._problems import unknown
 from scanner.web._route import Call, Content, Route, Scope, json_answer
 
 _QUERIED_COUNT: Final = 1_000
+_REASONS: Final = 100
+_REASONS_OF_MANY: Final = 10
+"""Reasons told of each image."""
 REVALIDATE: Final = "private, no-cache"
 """Keep it, but ask each time: the next scan may say something else."""
 IF_NONE_MATCH: Final = {"If-None-Match": "``ETag`` of the answer that the client has"}
 
 
 class WantedImage(OfImage, frozen=True, kw_only=True):
-    """Which image, and how old an answer counts."""
+    """Which image, how old an answer counts, and whose verdict is asked for."""
 
     max_age_seconds: MaxAge | None = None
+    namespace: Namespace = ""
+    repository: Repository = ""
 
 
 class ImagesWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,6 +54,7 @@ class ImagesWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     digests: Annotated[tuple[DigestText, ...], msgspec.Meta(max_length=_QUERIED_COUNT)]
     max_age_seconds: MaxAge | None = None
+    namespace: Namespace = ""
 
 
 class ImageAnswers(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +72,7 @@ class Layers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def get_image(call: Call[WantedImage, None]) -> web.StreamResponse:
-    """Return what is known of a digest: its state, and with a result its counts and what was looked at.
+    """Return what is known of a digest: its state, and with a result its counts, what was looked at, and the verdict.
 
     An image that waits or is being scanned answers 200, too, with the id of its scan.
     """
@@ -76,6 +86,10 @@ async def get_image(call: Call[WantedImage, None]) -> web.StreamResponse:
         max_age_seconds=call.parameters.max_age_seconds,
         now=now_at(),
     )
+    verdict = await call.context.judge.of_image(
+        image, name=call.parameters.repository, namespace=call.parameters.namespace
+    )
+    answer = with_verdict(answer, verdict, most_reasons=_REASONS)
     call.context.metrics.answers.labels(answer.state).inc()
     body = msgspec.json.encode(answer)
     headers = {"ETag": etag_of(body), "Cache-Control": REVALIDATE}
@@ -91,6 +105,10 @@ async def _without_image(call: Call[WantedImage, None]) -> web.StreamResponse:
     call.context.metrics.answers.labels(answer.state).inc()
     if answer.state is ImageState.UNKNOWN:
         raise unknown("the image")
+    verdict = call.context.judge.of_nothing(
+        digest, name=call.parameters.repository, namespace=call.parameters.namespace
+    )
+    answer = with_verdict(answer, verdict, most_reasons=_REASONS)
     return json_answer(answer, headers={"Cache-Control": "no-store"})
 
 
@@ -99,19 +117,26 @@ async def query_images(call: Call[msgspec.Struct, ImagesWanted]) -> web.StreamRe
     store, wanted = call.context.store, call.body
     known = await store.images(set(wanted.digests))
     missing = {digest for digest in wanted.digests if digest not in known}
-    now = now_at()
-    answers = {
-        digest: answer_of(
-            image, call.context.fingerprint, max_age_seconds=wanted.max_age_seconds, now=now
-        )
-        for digest, image in known.items()
-    }
+    found = await asyncio.gather(*(_judged(call, image) for image in known.values()))
+    answers = {answer.digest: answer for answer in found}
     scans = await store.scans_of(missing) if missing else {}
-    answers |= {digest: answer_without_image(digest, scans.get(digest)) for digest in missing}
+    for digest in missing:
+        answer = answer_without_image(digest, scans.get(digest))
+        verdict = call.context.judge.of_nothing(digest, namespace=wanted.namespace)
+        answers[digest] = with_verdict(answer, verdict, most_reasons=_REASONS_OF_MANY)
     for answer in answers.values():
         call.context.metrics.answers.labels(answer.state).inc()
     told = ImageAnswers(images=tuple(answers[digest] for digest in wanted.digests))
     return json_answer(told, headers={"Cache-Control": "no-store"})
+
+
+async def _judged(call: Call[msgspec.Struct, ImagesWanted], image: ImageSummary) -> ImageAnswer:
+    wanted = call.body
+    answer = answer_of(
+        image, call.context.fingerprint, max_age_seconds=wanted.max_age_seconds, now=now_at()
+    )
+    verdict = await call.context.judge.of_image(image, namespace=wanted.namespace)
+    return with_verdict(answer, verdict, most_reasons=_REASONS_OF_MANY)
 
 
 async def list_packages(call: Call[PageOfImage, None]) -> web.StreamResponse:

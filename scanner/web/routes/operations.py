@@ -30,6 +30,8 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 
     status: Literal["ready"] = "ready"
     queue_age_seconds: float
+    policy: Literal["current", "outdated"] = "current"
+    """``outdated``: its file cannot be used as it is now, and the policy before it still counts."""
 
 
 async def _health(_call: Call[NoParameters, None]) -> web.StreamResponse:
@@ -42,7 +44,11 @@ async def _ready(call: Call[NoParameters, None]) -> web.StreamResponse:
     if call.context.liveness.draining:
         raise RequestError(503, "draining", "the service is about to stop")
     state = await call.context.store.queue_counts()
-    ready = Readiness(queue_age_seconds=round(state.age_seconds, 3))
+    is_current = call.context.judge.is_current
+    ready = Readiness(
+        queue_age_seconds=round(state.age_seconds, 3),
+        policy="current" if is_current else "outdated",
+    )
     return json_answer(ready, headers={"Cache-Control": "no-store"})
 
 
@@ -52,6 +58,7 @@ async def _metrics_text(call: Call[NoParameters, None]) -> web.StreamResponse:
     While the database cannot be reached the queue's are those of before, and ``scanner_store_up`` is 0.
     """
     metrics = call.context.metrics
+    metrics.policy_current.set(call.context.judge.is_current)
     try:
         state = await call.context.store.queue_counts()
         await call.request.app[FINISHED].measure()

@@ -11,9 +11,12 @@ import msgspec
 from aiohttp import ClientSession, web
 from support.sample_report import sample_report
 
+from scanner.app_policy import read_policy
 from scanner.discovery import webhook_sources
 from scanner.errors import StoreError
 from scanner.ports import Credential, CredentialKind, ScanRequest
+from scanner.service.current_policy import CurrentPolicy
+from scanner.service.verdicts import Verdicts
 from scanner.store.queue import open_queue
 from scanner.store.service import open_service_store
 from scanner.web._context import WebContext, WebhookEndpoint
@@ -48,9 +51,14 @@ class BrokenStore:
         return fail
 
 
-def context_of(*endpoints, store=None, **more):
+def default_policy():
+    return read_policy("default")
+
+
+def context_of(*endpoints, store=None, policy=None, **more):
     values = {
         "store": store or BrokenStore(),
+        "judge": Verdicts(store or BrokenStore(), CurrentPolicy(policy or default_policy)),
         "fingerprint": FINGERPRINT,
         "webhooks": {e.name: e for e in endpoints},
         "allowed_registries": ("reg.example:5000", "*.allowed.example"),
