@@ -150,7 +150,7 @@ def update_options(
 
     return UpdateOptions(
         directory=directory(settings),
-        max_age=max_age(settings) if is_lazy else timedelta(0),
+        max_age=max_age(settings) if is_lazy else None,
         wait_seconds=wait_seconds,
         may_shrink=may_shrink,
     )

@@ -54,7 +54,7 @@ class SingleFileSource:
 
     def fetch(self, path: str, target: Path, mark: FileMark | None) -> FetchedFile | None:  # noqa: ARG002 - nothing is copied
         """Return the file, whatever it is asked for; raises like :meth:`DirectoryFeedSource.fetch`."""
-        return _local(self._file, self._file.name, mark)
+        return _local(self._file, path, mark)
 
     def read_pointer(self, path: str) -> str:  # noqa: ARG002 - there is only one
         """Return the file's own name."""

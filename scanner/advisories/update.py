@@ -55,8 +55,8 @@ class UpdateOptions:
     """How updates are done."""
 
     directory: Path
-    max_age: timedelta = timedelta(0)
-    """Younger databases are left alone."""
+    max_age: timedelta | None = None
+    """Younger databases are left alone; None: none is."""
     wait_seconds: float = 0.0
     """For another updater of the same unit."""
     may_shrink: bool = False
@@ -81,25 +81,23 @@ def update_unit(unit: str, feed: Feed, source: FeedSource, options: UpdateOption
         InputError: what it sends is not what it should be.
         StoreError: the directory cannot be written, or the disk is full.
     """
-    asked_at = as_text(options.clock())
+    before = _moment(options.directory, unit)
     with hold(options.directory, unit, options.wait_seconds) as is_held:
         current = current_database(options.directory, unit)
         if not is_held:
             return Updated(unit, Outcome.BUSY, current)
-        if current is not None and not _is_to_be_asked(unit, current, asked_at, options):
+        moment = _moment(options.directory, unit)
+        is_young = options.max_age is not None and not is_due(moment, options.clock(), options.max_age)  # fmt: skip
+        if current is not None and (is_young or moment != before):  # else somebody did it meanwhile
             return Updated(unit, Outcome.FRESH, current)
         remove_abandoned(options.directory, unit)
         with remember(unit, options):
             return _update(unit, feed, source, options, current)
 
 
-def _is_to_be_asked(unit: str, current: About, asked_at: str, options: UpdateOptions) -> bool:
-    moment = checked_at(current, load_state(options.directory, unit))
-    now = options.clock()
-    if is_due(moment, now, timedelta.max):
-        return True
-    is_done_meanwhile = moment > asked_at
-    return not is_done_meanwhile and is_due(moment, now, options.max_age)
+def _moment(directory: Path, unit: str) -> str:
+    current = current_database(directory, unit)
+    return checked_at(current, load_state(directory, unit)) if current else ""
 
 
 def _update(

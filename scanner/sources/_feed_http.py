@@ -158,6 +158,8 @@ class HttpFeedSource:
                     return FetchedFile(target, part.mark)
                 _forget(target)
                 raise self._transient("the server has another edition now")
+            if status not in (requests.codes.ok, requests.codes.partial_content):
+                raise UpstreamError(self._host, _OPERATION, f"HTTP {status}, which was not asked for")  # fmt: skip
             begin = _begin(response) if status == requests.codes.partial_content else 0
             if begin not in (0, size) or (begin and part and _differs(part.mark, response)):
                 _forget(target)
