@@ -30,7 +30,7 @@ from support.scanning import Outcome, command, environment, layer, run_scan, sca
 
 from scanner import __version__
 
-COMMANDS = ["attest", "backfill", "completion", "db", "health", "key", "plugins", "policy", "query", "scan", "serve", "settings", "token", "verify", "worker"]  # fmt: skip
+COMMANDS = ["attest", "backfill", "check", "completion", "db", "health", "key", "plugins", "policy", "query", "scan", "serve", "settings", "token", "verify", "worker"]  # fmt: skip
 PASSWORD = "correct-horse-battery"
 
 
