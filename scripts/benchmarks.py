@@ -394,9 +394,36 @@ def bench_policy(arguments: argparse.Namespace) -> None:  # noqa: ARG001
     bench_policies(say, findings_count=5_000, waivers_count=200)
 
 
+def bench_match(_arguments: argparse.Namespace) -> None:
+    """A 1,000-package image matched with advisories from databases on disk."""
+    from bench_match import bench_matching  # noqa: PLC0415 - needs the databases
+
+    with work_directory() as work:
+        bench_matching(work, say)
+
+
+def bench_advisories(arguments: argparse.Namespace) -> None:  # noqa: ARG001
+    """Databases of full exports: build time, memory, size, lookups."""
+    from bench_advisories import EXPORTS, ask  # noqa: PLC0415 - what other benchmarks do not need
+
+    with work_directory() as work:
+        for name, export in EXPORTS.items():
+            file = work / f"{name}-export"
+            export.write(file, export.count)
+            say(f"{export.unit}: {export.count:,} records, {file.stat().st_size / 1e6:.0f} MB")
+            build = [sys.executable, str(REPO / "scripts/bench_advisories.py"), name, str(file), str(work / "db")]  # fmt: skip
+            row(f"built by {export.feed}", run(build))
+            file.unlink()
+        for path in sorted((work / "db").glob("*.advisories")):
+            say(f"  {path.name:<34} {path.stat().st_size / 1e6:8.1f} MB")
+        ask(work / "db", say)
+
+
 BENCHMARKS = {
+    "advisories": bench_advisories,
     "answers": bench_answers,
     "policy": bench_policy,
+    "match": bench_match,
     "large": bench_large,
     "layer": bench_layer,
     "entries": bench_entries,

@@ -43,6 +43,8 @@ def finding_of(
     found: Vulnerability,
     hits: Sequence[Hit],
     enrichment_of: Callable[[str], Enrichment],
+    *,
+    purl: str,
     key: Callable[[str], Any],
 ) -> Finding:
     """Return the finding of one vulnerability in one package; ``hits`` are the records that speak of it."""
@@ -58,7 +60,7 @@ def finding_of(
         why=_why(hits),
         remedy=_remedy(package, fix, found),
         path=package.path,
-        package=package.purl,
+        package=purl,
         evidence=_evidence(found, hits, fix, rating, enriched),
         layer=package.layer,
         layer_index=package.layer_index,

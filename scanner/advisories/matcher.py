@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -19,9 +18,9 @@ from scanner.advisories.ecosystems import Target, lookup_names, target_of
 from scanner.advisories.findings import Hit, finding_of
 from scanner.advisories.modules import has_fix_in, minor_of, of_stream, stream_of
 from scanner.advisories.names import ECOSYSTEMS, language_name, normalised_name
-from scanner.advisories.ranges import Key, place, version_key
+from scanner.advisories.ranges import Key, key_of, place
 from scanner.model import Distribution, FileIssue, Finding, Package
-from scanner.model.advisory import Advisory, Affected, FixState
+from scanner.model.advisory import Advisory, Affected, Enrichment, FixState
 from scanner.model.finding import fingerprint_of
 from scanner.ports import AdvisoryLookup
 
@@ -83,10 +82,17 @@ class _Work:
     """Ecosystem without data -> code and reason."""
     issues: dict[FileIssue, None] = field(default_factory=dict)
     commits_only: Counter[str] = field(default_factory=Counter)
-    advisories: dict[tuple[str, str], tuple[tuple[Advisory, tuple[Affected, ...]], ...]] = field(
+    advisories: dict[tuple[str, str], tuple[tuple[Advisory, list[Affected]], ...]] = field(
         default_factory=dict
     )
+    enrichments: dict[str, Enrichment] = field(default_factory=dict)
     answers: dict[tuple[object, ...], tuple[tuple[Hit, Naming], ...]] = field(default_factory=dict)
+
+    def enrichment_of(self, vulnerability: str) -> Enrichment:
+        """Return what is known of an id, asked once."""
+        if vulnerability not in self.enrichments:
+            self.enrichments[vulnerability] = self.lookup.enrichment_of(vulnerability)
+        return self.enrichments[vulnerability]
 
 
 def match(
@@ -195,11 +201,11 @@ def _findings(question: _Question, work: _Work) -> Iterator[Finding]:
     hits = _hits(question, work)
     if not hits:
         return
-    package = question.package
-    key = partial(version_key, package.purl_type)
+    package, purl = question.package, question.package.purl
+    key = key_of(package.purl_type)
     for found in joined([naming for _, naming in hits], [hit.advisory.id for hit, _ in hits]):
         about = [hits[n][0] for n in found.members]
-        finding = finding_of(package, found, about, work.lookup.enrichment_of, key)
+        finding = finding_of(package, found, about, work.enrichment_of, purl=purl, key=key)
         yield msgspec.structs.replace(finding, fingerprint=fingerprint_of(finding))
 
 
@@ -244,15 +250,15 @@ def _worked_out(question: _Question, work: _Work) -> Iterator[tuple[Hit, Naming]
 
 def _advisories(
     ecosystem: str, name: str, work: _Work
-) -> tuple[tuple[Advisory, tuple[Affected, ...]], ...]:
+) -> tuple[tuple[Advisory, list[Affected]], ...]:
     """Return the advisories that stand, each with what it says of this package."""
     if (ecosystem, name) not in work.advisories:
-        found = [
-            (advisory, tuple(a for a in advisory.affected if _is_about(a, ecosystem, name)))
+        work.advisories[ecosystem, name] = tuple(
+            (advisory, affected)
             for advisory in work.lookup.advisories_of(ecosystem, name)
             if not advisory.withdrawn
-        ]
-        work.advisories[ecosystem, name] = tuple(one for one in found if one[1])
+            and (affected := [a for a in advisory.affected if _is_about(a, ecosystem, name)])
+        )
     return work.advisories[ecosystem, name]
 
 
@@ -268,13 +274,13 @@ def _hit(
     question: _Question,
     version: str,
     advisory: Advisory,
-    affected: tuple[Affected, ...],
+    affected: Sequence[Affected],
     work: _Work,
 ) -> Hit | None:
     """Return what an advisory says of a version, of several that affect it the one that is fixed last."""
     package = question.package
-    own_key = version_key(package.purl_type, version)
-    key = partial(version_key, package.purl_type)
+    key = key_of(package.purl_type)
+    own_key = key(version)
     found: Hit | None = None
     for one in of_stream(affected, question.stream) if package.purl_type == "rpm" else affected:
         if one.has_commits_only:

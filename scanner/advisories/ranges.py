@@ -6,7 +6,7 @@ Source: https://ossf.github.io/osv-schema/#evaluation
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
@@ -24,7 +24,6 @@ _FALLBACK: Final = "generic"
 _TIES: Final = {EventKind.FIXED: 0, EventKind.INTRODUCED: 1, EventKind.LAST_AFFECTED: 2}
 """A version that is fixed and introduced is affected."""
 _PLAIN_COUNT: Final = 2
-_FROM_START: Final = Event(EventKind.INTRODUCED, _START)
 
 
 class Placement(NamedTuple):
@@ -41,13 +40,17 @@ NOT_AFFECTED: Final = Placement(is_affected=False)
 _AFFECTED: Final = Placement(is_affected=True)
 
 
-@lru_cache(_CACHED_COUNT)
-def version_key(purl_type: str, version: str) -> Any:
-    """Return what compares with the keys of other versions of the type; None for no version."""
-    if not 0 < len(version) <= VERSION_LENGTH:
-        return None
+@cache
+def key_of(purl_type: str) -> Key:
+    """Return what makes the versions of a type comparable, or None of what is no version; it remembers them."""
     schemes = version_schemes()
-    return schemes.get(purl_type, schemes[_FALLBACK]).key(version)
+    scheme = schemes.get(purl_type, schemes[_FALLBACK])
+
+    @lru_cache(_CACHED_COUNT)
+    def key(version: str) -> Any:
+        return scheme.key(version) if 0 < len(version) <= VERSION_LENGTH else None
+
+    return key
 
 
 def place(version: str, own_key: Any, affected: Affected, key: Key) -> Placement:
@@ -55,12 +58,12 @@ def place(version: str, own_key: Any, affected: Affected, key: Key) -> Placement
 
     A version that cannot be compared (``own_key`` None) is only looked for among the versions.
     """
+    if not affected.versions:
+        return _place_in_all(own_key, affected.ranges, key)
     if version in affected.versions:
         placed = _place_in_all(own_key, affected.ranges, key)
         return placed if placed.is_affected else _AFFECTED
-    if own_key is None:
-        return NOT_AFFECTED
-    if not affected.ranges and affected.versions:
+    if not affected.ranges and own_key is not None:
         # Without ranges the list is all there is: 1.0 on it means 1.0.0 as well.
         return Placement(is_affected=any(key(one) == own_key for one in affected.versions))
     return _place_in_all(own_key, affected.ranges, key)
@@ -70,6 +73,8 @@ def _place_in_all(own_key: Any, ranges: Sequence[AffectedRange], key: Key) -> Pl
     """Return the placement in the ranges together: fixed where the last of them that holds the version ends."""
     if own_key is None:
         return NOT_AFFECTED
+    if len(ranges) == 1:
+        return _place(own_key, ranges[0].events, key)
     found, unreadable = NOT_AFFECTED, ""
     for one in ranges:
         placed = _place(own_key, one.events, key)
@@ -90,21 +95,19 @@ def _is_later(one: Placement, other: Placement, key: Key) -> bool:
 
 
 def _place(own_key: Any, events: Sequence[Event], key: Key) -> Placement:
-    if len(events) == _PLAIN_COUNT and events[0] == _FROM_START:
-        end = events[1]
-        if end.kind is EventKind.FIXED:  # nine of ten ranges
-            return _place_before(own_key, end.version, key)
-    return _place_among(own_key, events, key)
-
-
-def _place_before(own_key: Any, fixed: str, key: Key) -> Placement:
-    if fixed == _START:  # how some feeds say that no version is affected
-        return NOT_AFFECTED
-    fixed_key = key(fixed)
+    is_plain = (
+        len(events) == _PLAIN_COUNT
+        and events[0].version == _START
+        and events[0].kind is EventKind.INTRODUCED
+        and events[1].kind is EventKind.FIXED
+    )
+    if not is_plain or events[1].version == _START:
+        return _place_among(own_key, events, key)
+    fixed_key = key(events[1].version)  # nine of ten ranges: everything before
     if fixed_key is None:
-        return Placement(is_affected=False, unreadable=fixed)
+        return Placement(is_affected=False, unreadable=events[1].version)
     if own_key < fixed_key:
-        return Placement(is_affected=True, fixed_version=fixed)
+        return Placement(is_affected=True, fixed_version=events[1].version)
     return NOT_AFFECTED
 
 
@@ -114,7 +117,7 @@ def _place_among(own_key: Any, events: Sequence[Event], key: Key) -> Placement:
     starts_affected = False
     for event in events:
         if event.version == _START:
-            if event.kind is EventKind.FIXED:
+            if event.kind is EventKind.FIXED:  # how some feeds say that no version is affected
                 return NOT_AFFECTED
             starts_affected |= event.kind is EventKind.INTRODUCED
             continue

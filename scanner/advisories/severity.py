@@ -21,6 +21,7 @@ _RATINGS: Final = {
     "unimportant": Severity.INFO,
 }
 """What writers call it; other words (``not yet assigned``, ``untriaged``) are none."""
+_RANKS: Final = {one: one.rank for one in Severity}
 _INFORMATIONAL: Final = {"unsound": Severity.LOW}
 _BANDS: Final = (
     (9.0, Severity.CRITICAL),
@@ -62,7 +63,7 @@ def rate(said: Sequence[Said], more: Iterable[Score] = ()) -> Rating:
         return Rating(Severity.CRITICAL, "malicious package", vector)
     rated = [(found, one) for one in said if (found := severity_of(one.rating)) is not None]
     if rated:
-        severity, one = max(rated, key=lambda pair: pair[0].rank)
+        severity, one = max(rated, key=lambda pair: _RANKS[pair[0]])
         return Rating(severity, f"{one.where}: {one.rating.lower()}", vector)
     scored = _by_score(scores)
     if scored is not None:
@@ -75,7 +76,7 @@ def rate(said: Sequence[Said], more: Iterable[Score] = ()) -> Rating:
 
 def severity_of(rating: str) -> Severity | None:
     """Return what a writer's word means; None if it is no severity."""
-    return _RATINGS.get(rating.lower().rstrip("*").strip())
+    return _RATINGS.get(rating.lower().rstrip("*").strip()) if rating else None
 
 
 def _by_score(scores: Iterable[Score]) -> tuple[Severity, str] | None:

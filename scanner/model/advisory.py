@@ -29,27 +29,27 @@ class EventKind(StrEnum):
     LIMIT = "limit"
 
 
-class Event(msgspec.Struct, frozen=True, array_like=True):
+class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A version at which a range begins or ends; ``introduced`` ``0`` is before every version."""
 
     kind: EventKind
     version: str
 
 
-class AffectedRange(msgspec.Struct, frozen=True, array_like=True):
+class AffectedRange(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Events in any order; versions between an ``introduced`` and what ends it are affected."""
 
     events: tuple[Event, ...]
 
 
-class Score(msgspec.Struct, frozen=True, array_like=True):
+class Score(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A severity as somebody wrote it: ``CVSS_V3`` and a vector, ``CVSS_V3_SCORE`` and a number."""
 
     type: str
     value: str
 
 
-class Affected(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Affected(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One package of one ecosystem, and which of its versions."""
 
     ecosystem: str
@@ -72,7 +72,7 @@ class Affected(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """RFC 3339, when the fix came out, where the feed says so."""
 
 
-class Advisory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Advisory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One record of a feed. A lookup may leave out what of ``affected`` is about other packages."""
 
     id: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from scanner.advisories.cvss import version2, version3, version4
@@ -16,6 +17,7 @@ _SUFFIX: Final = "_SCORE"
 _MOST: Final = 10
 
 
+@lru_cache(1 << 14)
 def base_score(given: Score) -> float | None:
     """Return 0 to 10; None for a score of another kind, or one that is malformed."""
     if given.type.endswith(_SUFFIX) and given.type.removesuffix(_SUFFIX) in _VECTORS:
