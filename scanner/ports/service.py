@@ -14,6 +14,7 @@ import msgspec
 
 from scanner.model import Finding, LayerSummary, ScanReport, ScanState, Severity
 from scanner.ports.admission import AdmissionDecision, DecisionFilter
+from scanner.ports.attestations import PublicationState, StoredAttestations
 
 Item = TypeVar("Item")
 
@@ -341,6 +342,14 @@ class ServiceStore(Protocol):
         self, wanted: DecisionFilter, *, after: str = "", limit: int = 100
     ) -> Page[AdmissionDecision]:
         """Return decisions, newest first."""
+
+    async def attestations(
+        self, digest: str, *, types: Collection[str] = (), with_envelopes: bool = False
+    ) -> StoredAttestations:
+        """Return what is signed about a digest; of some predicate types, if any are given."""
+
+    async def publications_waiting(self) -> dict[PublicationState, int]:
+        """Return how many publications of statements are to be tried yet, by state."""
 
     async def create_token(
         self, name: str, scopes: Collection[str], *, expires_at: datetime | None = None

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, Table, bindparam, delete, insert, select
 
 from scanner.model import ImageReport, ScanReport, ScanState
+from scanner.store import _attestations
 from scanner.store._codec import pack
 from scanner.store._dialect import CHUNK_ROWS, clean, inserting, upsert
 from scanner.store._image_rows import (
@@ -103,6 +104,9 @@ def write_report(
         keys[clean(report.digest, 160)] = key
     if registry:
         _write_locations(connection, keys.values(), registry, repository, at_ms)
+    # Nothing is to be stated of an index of which some platforms were left out.
+    left_out = clean(report.digest, 160) if not is_whole and len(keys) > len(images) else ""
+    _attestations.ask(connection, (key for digest, key in keys.items() if digest != left_out))
 
 
 def _fresh_reports(connection: Connection, report: ScanReport) -> dict[str, str]:

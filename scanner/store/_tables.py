@@ -27,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The newest revision in ``db/migrations/versions``; known here so that opening need not import Alembic."""
 
 METADATA: Final = MetaData(
@@ -301,6 +301,51 @@ DECISION_IMAGES: Final = Table(
     Column("decision", String(8), nullable=False),
     Column("reason", Text, nullable=False),
     Index("ix_decision_images_digest", "digest", "decision_id"),
+)
+
+ATTESTED_IMAGES: Final = Table(
+    "attested_images",  # what is signed of an image, and what is to be: a row is written with each scan
+    METADATA,
+    _of_image("attested_images"),
+    Column("asked_id", String(26), nullable=False),  # of the last scan or change that asked for it
+    Column("due_at", BigInteger),  # null: nothing to sign
+    Column("attempts", Integer, nullable=False),
+    Column("setup", String(64), nullable=False),  # hash of key, policy, predicates, validity
+    Column("basis", String(64), nullable=False),  # hash of all that the statements follow from
+    Column("signed_at", BigInteger),
+    Column("renew_at", BigInteger),  # when the image is to be scanned again
+    Column("error_code", String(64), nullable=False),
+    Column("error", Text, nullable=False),
+    _only("ix_attested_images_due_at", "due_at IS NOT NULL", "due_at"),
+    _only("ix_attested_images_renew_at", "renew_at IS NOT NULL", "renew_at"),
+)
+
+ATTESTATIONS: Final = Table(
+    "attestations",  # signed statements; a new one takes the place of the one before
+    METADATA,
+    _of_image("attestations"),
+    Column("predicate_type", String(255), primary_key=True),
+    Column("key_id", String(64), primary_key=True),
+    Column("made_at", BigInteger, nullable=False),  # when the scan ended
+    Column("expires_at", BigInteger, nullable=False),
+    Column("signed_at", BigInteger, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),  # DSSE as JSON, in a zstd frame
+)
+
+PUBLICATIONS: Final = Table(
+    "attestation_publications",  # where statements are to be, and whether they are
+    METADATA,
+    _of_image("attestation_publications"),
+    Column("registry", String(255), primary_key=True),
+    Column("repository", String(255), primary_key=True),
+    Column("asked_id", String(26), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("due_at", BigInteger),  # null: nothing to do
+    Column("attempts", Integer, nullable=False),
+    Column("published_at", BigInteger),
+    Column("error_code", String(64), nullable=False),
+    Column("error", Text, nullable=False),
+    _only("ix_attestation_publications_due_at", "due_at IS NOT NULL", "due_at", "state"),
 )
 
 TOKENS: Final = Table(

@@ -15,6 +15,14 @@ from sqlalchemy import Connection, select
 from scanner.errors import StoreError
 from scanner.model import LayerSummary, ScanReport
 from scanner.ports.admission import AdmissionDecision, DecisionFilter
+from scanner.ports.attestations import (
+    PublicationState,
+    PublishingTask,
+    RenewalTask,
+    Signed,
+    SigningTask,
+    StoredAttestations,
+)
 from scanner.ports.service import (
     Delivery,
     Enqueued,
@@ -32,7 +40,17 @@ from scanner.ports.service import (
     TagEntry,
     TokenRecord,
 )
-from scanner.store import _access, _answers, _contents, _decisions, _enqueue, _scans, _tags
+from scanner.store import (
+    _access,
+    _answers,
+    _attestations,
+    _contents,
+    _decisions,
+    _enqueue,
+    _publications,
+    _scans,
+    _tags,
+)
 from scanner.store._async import Database, open_async
 from scanner.store._errors import store_error
 from scanner.store._moments import now_ms, to_ms
@@ -207,6 +225,79 @@ class SqlServiceStore:
     ) -> Page[AdmissionDecision]:
         """Return decisions, newest first."""
         return await self._database.read(_decisions.decisions, wanted, after=after, limit=limit)
+
+    async def attestations(
+        self, digest: str, *, types: Collection[str] = (), with_envelopes: bool = False
+    ) -> StoredAttestations:
+        """Return what is signed about a digest; of some predicate types, if any are given."""
+        found = await self._database.read(
+            _attestations.attestations, digest, types=types, with_envelopes=with_envelopes
+        )
+        if not with_envelopes:
+            return found
+        whole = await asyncio.to_thread(_attestations.unpacked, found)
+        if whole is None:
+            reason = f"a statement about {digest[:160]} is damaged"
+            raise store_error(self._database.where, reason, "have the image scanned again, forced")
+        return whole
+
+    async def signing_tasks(self, limit: int = 10) -> list[SigningTask]:
+        """Take images whose statements are to be looked at, the longest due first."""
+        if not await self._database.read(_attestations.is_signing_due):
+            return []  # without waiting for those who write
+        return await self._database.write(_attestations.signing_tasks, limit)
+
+    async def ask_outdated(
+        self, setup: str, before: datetime, *, after_key: int, limit: int = 500
+    ) -> int | None:
+        """Have images signed anew that were signed before ``before`` with another setup."""
+        keys = await self._database.read(
+            _attestations.outdated, setup, before, after_key=after_key, limit=limit
+        )
+        if not keys:
+            return None
+        await self._database.write(_attestations.ask, keys)
+        return keys[-1]
+
+    async def record_signed(self, task: SigningTask, signed: Signed, *, is_published: bool) -> bool:
+        """Store what was signed, and ask for its publication; False: the task is outdated."""
+        return await self._database.write(
+            _attestations.record_signed, task, signed, is_published=is_published
+        )
+
+    async def record_unsigned(self, task: SigningTask, code: str, reason: str) -> None:
+        """Note why nothing could be signed."""
+        await self._database.write(_attestations.record_unsigned, task, code, reason)
+
+    async def publishing_tasks(self, limit: int = 20) -> list[PublishingTask]:
+        """Take what is to be published, the longest due first."""
+        if not await self._database.read(_publications.is_publishing_due):
+            return []
+        return await self._database.write(_publications.publishing_tasks, limit)
+
+    async def record_published(
+        self,
+        task: PublishingTask,
+        state: PublicationState,
+        *,
+        next_at: datetime | None = None,
+        code: str = "",
+        reason: str = "",
+    ) -> None:
+        """Note what became of a publication; nothing if there is something newer to publish."""
+        await self._database.write(
+            _publications.record_published, task, state, next_at=next_at, code=code, reason=reason
+        )
+
+    async def publications_waiting(self) -> dict[PublicationState, int]:
+        """Return how many publications are to be tried yet, by state."""
+        return await self._database.read(_publications.publications_waiting)
+
+    async def renewal_tasks(self, again_at: datetime, limit: int = 50) -> Sequence[RenewalTask]:
+        """Take tagged images whose statements will expire."""
+        if not await self._database.read(_publications.is_renewal_due):
+            return []
+        return await self._database.write(_publications.renewal_tasks, again_at, limit)
 
     async def create_token(
         self, name: str, scopes: Collection[str], *, expires_at: datetime | None = None

@@ -79,7 +79,39 @@ def _check_0002(where):
     assert (token.id, token.name, token.scopes) == ("1" * 26, "old", {"read"})
 
 
-SEEDS = {"0001": (_seed_0001, _check_0001), "0002": (_seed_0002, _check_0002)}
+IMAGE = {
+    **dict.fromkeys(("platform", "config_digest", "error", "reference", "fingerprint"), ""),
+    **{f"{name}_count": 0 for name in ("critical", "high", "medium", "low", "info", "packages")},
+    "kind": "image",
+    "coverage": "{}",
+    "report_fingerprint": "",
+    "envelope": "{}",
+}
+OLD_IMAGES = {"sha256:1": "image", "sha256:2": "index", "sha256:3": "index"}
+
+
+def _seed_0003(connection):
+    states = ("partial", "partial", "complete")
+    for (digest, kind), state in zip(OLD_IMAGES.items(), states, strict=True):
+        values = {"digest": digest, "kind": kind, "state": state, "scanned_at": 1}
+        _insert(connection, "images", IMAGE | values)
+
+
+def _check_0003(where):
+    """What was known is to be signed, but for an index of which some platforms may have been left out."""
+    open_store(where).close()
+    with transaction(where) as connection:
+        due = connection.exec_driver_sql(
+            "SELECT digest FROM images JOIN attested_images ON image_key = key WHERE due_at = 1"
+        )
+        assert {row[0] for row in due} == {"sha256:1", "sha256:3"}
+
+
+SEEDS = {
+    "0001": (_seed_0001, _check_0001),
+    "0002": (_seed_0002, _check_0002),
+    "0003": (_seed_0003, _check_0003),
+}
 """By revision: what a database of that time held, and that it is still there."""
 
 
