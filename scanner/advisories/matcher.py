@@ -24,7 +24,8 @@ from scanner.model.advisory import Advisory, Affected, Enrichment, FixState
 from scanner.model.finding import fingerprint_of
 from scanner.ports import AdvisoryLookup
 
-_NAME: Final = "advisories/matcher"
+MATCHER: Final = "advisories/matcher"
+"""Whose issues these are."""
 _PAID_BUILD: Final = "esm"
 """In the version of every build that only a subscription gives."""
 UNKNOWN_DISTRIBUTION: Final = "unknown-distribution"
@@ -309,7 +310,7 @@ def _tell_incomparable(
         if bound
         else f"{package.name}: {version[:60]!r} is no version that can be compared with advisories"
     )
-    issue = FileIssue(path=package.path, reason=text, code=INCOMPARABLE, analyzer=_NAME)
+    issue = FileIssue(path=package.path, reason=text, code=INCOMPARABLE, analyzer=MATCHER)
     work.issues[issue] = None
 
 
@@ -322,7 +323,7 @@ def _facts(work: _Work) -> Iterator[EcosystemFacts]:
 def _missing_issues(work: _Work) -> Iterator[FileIssue]:
     for ecosystem, (code, reason) in sorted(work.missing.items()):
         text = f"{reason} ({work.counts[ecosystem]} packages)"
-        yield FileIssue(path="", reason=text, code=code, analyzer=_NAME)
+        yield FileIssue(path="", reason=text, code=code, analyzer=MATCHER)
 
 
 def _notes(work: _Work, owned_count: int) -> Iterator[str]:
