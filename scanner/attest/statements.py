@@ -101,6 +101,29 @@ def sign_report(
     ]
 
 
+def sign_digest(
+    report: ScanReport,
+    predicates: Sequence[Predicate],
+    signer: Signer,
+    *,
+    valid: timedelta,
+    verdict: Verdict | None = None,
+    advisories_at: datetime | None = None,
+) -> DigestStatements:
+    """Return signed statements about the report's own digest alone; raises as :func:`sign_report`."""
+    scanned_at = finished_at(report)
+    attested = Attested(
+        digest=parse_digest(report.digest),
+        report=report,
+        name=name_of(report),
+        scanned_at=scanned_at,
+        expires_at=scanned_at + valid,
+        verdict=verdict,
+        advisories_at=advisories_at,
+    )
+    return _sign_one(attested, predicates, signer)
+
+
 def _sign_one(
     attested: Attested, predicates: Sequence[Predicate], signer: Signer
 ) -> DigestStatements:
