@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ _HOUR_SECONDS = 3_600
 @click.option(
     "--from",
     "origin",
-    metavar="DIR|FILE|URL",
+    metavar="DIR|FILE|URL|oci://REF",
     default="",
     help="Take them from there, not from their publishers.",
 )
@@ -71,7 +72,12 @@ def update(
     from scanner import app_advisories  # noqa: PLC0415 - `scanner --help` imports every command
 
     settings = load_settings(config, {})
-    if origin and app_advisories.is_export(origin):
+    if origin.startswith("oci://"):
+        from scanner import app_exchange  # noqa: PLC0415
+
+        where = app_exchange.parse_artifact(origin)
+        results = app_exchange.pull(settings, where, ecosystems, may_shrink=allow_shrinking)
+    elif origin and app_advisories.is_export(origin):
         results = app_advisories.import_databases(settings, Path(origin), ecosystems, may_shrink=allow_shrinking)  # fmt: skip
     else:
         units = app_advisories.units_of(settings, ecosystems, feed)
@@ -79,6 +85,11 @@ def update(
             settings, wait_seconds=wait_seconds, may_shrink=allow_shrinking, is_lazy=if_older
         )
         results = app_advisories.update(settings, units, options, origin=origin, chosen_feed=feed)
+    leave(results)
+
+
+def leave(results: Iterable[Updated | Failed]) -> None:
+    """Say what became of each unit; end with 4 if one failed."""
     failed = [one for one in results if not _tell(one)]
     if failed:
         raise click.exceptions.Exit(ExitCode.FAILED)

@@ -5,10 +5,12 @@ Source: https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pu
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final, NamedTuple, Self, TypeVar
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urljoin
 
 import requests
@@ -19,11 +21,12 @@ from scanner.errors import (
     InvalidReferenceError,
     LimitExceededError,
     NotFoundError,
+    StoreError,
     UpstreamError,
 )
-from scanner.model import Digest, Reference, digest_of, parse_digest
+from scanner.model import Descriptor, Digest, Reference, digest_of, parse_digest
 from scanner.model.oci import INDEX_TYPES
-from scanner.ports import SourceOptions
+from scanner.ports import BlobStream, SourceOptions
 from scanner.sources._registry_client import Document, RegistryClient
 from scanner.sources._registry_errors import Backoff, TransientError, retrying
 from scanner.sources._registry_hosts import origin, split_url
@@ -59,6 +62,7 @@ class ArtifactRepository:
         self._repository = reference.repository
         self._client = client
         self._retries_count = options.retries_count
+        self._idle_seconds = options.idle_seconds
         self._backoff = backoff
 
     def manifest(self, name: str) -> Stored | None:
@@ -139,6 +143,47 @@ class ArtifactRepository:
         self._retry(lambda: self._upload(content, digest))
         return digest
 
+    def open_blob(self, descriptor: Descriptor) -> BlobStream:
+        """Open a blob that may be large; it is for the reader to check.
+
+        Raises:
+            DigestMismatchError: the registry says that it has another size.
+            UpstreamError: no reply or bad status; also its subclasses.
+        """
+        from scanner.sources._registry_blob import RegistryBlob  # noqa: PLC0415 - for large ones only
+
+        return RegistryBlob(
+            self._client,
+            self._client.url(self._repository, f"blobs/{descriptor.digest}"),
+            descriptor,
+            retries_count=self._retries_count,
+            idle_seconds=self._idle_seconds,
+            backoff=self._backoff,
+        )
+
+    def push_file(self, path: Path) -> Digest:
+        """Push a file as a blob unless it is there, and return its digest.
+
+        Raises:
+            StoreError: it cannot be read.
+            UpstreamError: the registry does not take it; also its subclasses.
+        """
+        try:
+            with path.open("rb") as file:
+                digest = Digest(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
+                url = self._client.url(self._repository, f"blobs/{digest}")
+                if self._client.do_request(url, "HEAD").status_code != HTTPStatus.OK:
+                    self._retry(lambda: self._upload_file(file, digest))
+        except UpstreamError:
+            raise
+        except OSError as error:
+            raise StoreError(str(path), error.strerror or "cannot be read") from error
+        return digest
+
+    def _upload_file(self, file: BinaryIO, digest: Digest) -> None:
+        file.seek(0)
+        self._upload(file, digest)
+
     def push_manifest(
         self, name: str, content: bytes, media_type: str, *, etag: str | None = None
     ) -> requests.Response | None:
@@ -197,7 +242,7 @@ class ArtifactRepository:
             operation=f"fetch {path.partition('/')[0]}",
         )
 
-    def _upload(self, content: bytes, digest: Digest) -> None:
+    def _upload(self, content: bytes | BinaryIO, digest: Digest) -> None:
         start = self._client.url(self._repository, "blobs/uploads/")
         begun = self._client.do_request(start, "POST", headers={"Content-Length": "0"})
         if begun.status_code != HTTPStatus.ACCEPTED:

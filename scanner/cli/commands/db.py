@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from scanner.cli.advisories import COMMANDS as ADVISORY_COMMANDS
+from scanner.cli.advisory_artifacts import COMMANDS as ARTIFACT_COMMANDS
 from scanner.cli.options import config_option
 from scanner.config import load_settings
 
@@ -17,7 +18,7 @@ def COMMAND() -> None:  # noqa: N802 - what every command module exports
     """Look after known vulnerabilities, and the database that these settings name. The service may run meanwhile."""
 
 
-for _command in ADVISORY_COMMANDS:
+for _command in (*ADVISORY_COMMANDS, *ARTIFACT_COMMANDS):
     COMMAND.add_command(_command)
 
 
