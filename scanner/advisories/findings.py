@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from scanner.advisories.aliases import Vulnerability
@@ -14,6 +15,11 @@ _SUMMARY_LENGTH: Final = 200
 _WHY_LENGTH: Final = 1_000
 _MALICIOUS: Final = "MAL-"
 _CVE: Final = "CVE-"
+_ERRATUM: Final = re.compile(
+    r"(?:DSA|DLA|AL[SBE]A|RL[SBE]A|RH[SBE]A|ELSA|ALAS\d*|USN|MGASA|(?:open)?SUSE-\w+)-"
+)
+"""Ids of what distributions publish together with a fix."""
+_GO_PROGRAMS: Final = frozenset({"stdlib", "toolchain", "cmd"})
 RULE: Final = "vulnerability/"
 
 
@@ -24,6 +30,7 @@ class Hit(NamedTuple):
     affected: Affected
     fixed_version: str
     installed_version: str
+    last_affected: str = ""
     by_subscription: bool = False
     """The fix is for those who pay for it, and this image has none of those builds."""
 
@@ -34,6 +41,8 @@ class Fix(NamedTuple):
     state: FixState
     version: str = ""
     fixed_at: str = ""
+    last_affected: str = ""
+    """Where no fixed version is named, the version after which it is gone."""
     by_subscription: str = ""
     """A version that only a subscription gives."""
 
@@ -86,14 +95,26 @@ def _fix(hits: Sequence[Hit], key: Callable[[str], Any]) -> Fix:
     """Return the version without it by every record that names one: the latest of theirs."""
     fixed = [hit for hit in hits if hit.fixed_version and not hit.by_subscription]
     if fixed:
-        last = max(fixed, key=lambda hit: key(hit.fixed_version))
-        return Fix(FixState.FIXED, last.fixed_version, last.affected.fixed_at)
+        version = max((hit.fixed_version for hit in fixed), key=key)
+        return Fix(FixState.FIXED, version, _fixed_at(hit for hit in fixed if hit.fixed_version == version))  # fmt: skip
+    ended = [hit.last_affected for hit in hits if hit.last_affected]
+    if len(ended) == len(hits):
+        return Fix(FixState.FIXED, last_affected=max(ended, key=key))
     paid = next((hit.fixed_version for hit in hits if hit.by_subscription), "")
     states = {hit.affected.state for hit in hits}
     if paid or FixState.WILL_NOT_FIX in states:
         return Fix(FixState.WILL_NOT_FIX, by_subscription=paid)
     only = states == {FixState.UNDER_INVESTIGATION}
     return Fix(FixState.UNDER_INVESTIGATION if only else FixState.NOT_FIXED)
+
+
+def _fixed_at(hits: Iterable[Hit]) -> str:
+    """Return the first moment at which the fix was out; an erratum comes out with it."""
+    moments = (
+        hit.affected.fixed_at or (hit.advisory.published if _ERRATUM.match(hit.advisory.id) else "")
+        for hit in hits
+    )
+    return min(filter(None, moments), default="")
 
 
 def _title(main: str, package: Package, hits: Sequence[Hit]) -> str:
@@ -113,6 +134,10 @@ def _remedy(package: Package, fix: Fix, found: Vulnerability) -> str:
     name = package.name
     if any(one.startswith(_MALICIOUS) for one in found.ids):
         return f"Remove {name}: it was published to do harm. Take every secret it could read for stolen."
+    if fix.last_affected:
+        return f"Upgrade {name} to a version after {fix.last_affected}."
+    if package.purl_type == "golang" and name in _GO_PROGRAMS and fix.version:
+        return f"Rebuild with Go {fix.version} or later."
     if fix.state is FixState.FIXED:
         return f"Upgrade {name} to {fix.version} or later."
     if fix.by_subscription:

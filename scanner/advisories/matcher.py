@@ -289,7 +289,7 @@ def _hit(
             continue
         placed = place(version, own_key, one, key)
         if placed.is_affected:
-            hit = Hit(advisory, one, placed.fixed_version, version)
+            hit = Hit(advisory, one, placed.fixed_version, version, placed.last_affected)
             found = hit if found is None or _is_fixed_later(hit, found, key) else found
         elif placed.unreadable or (own_key is None and one.ranges):
             _tell_incomparable(package, version, placed.unreadable, advisory, work)

@@ -32,6 +32,8 @@ class Placement(NamedTuple):
     is_affected: bool
     fixed_version: str = ""
     """The first fixed version behind it; empty if it is not affected, or nothing is fixed."""
+    last_affected: str = ""
+    """The last affected version from it on, where that is said instead; later ones are free of it."""
     unreadable: str = ""
     """A version of the ranges that the scheme does not know; they say nothing then."""
 
@@ -65,7 +67,8 @@ def place(version: str, own_key: Any, affected: Affected, key: Key) -> Placement
         return placed if placed.is_affected else _AFFECTED
     if not affected.ranges and own_key is not None:
         # Without ranges the list is all there is: 1.0 on it means 1.0.0 as well.
-        return Placement(is_affected=any(key(one) == own_key for one in affected.versions))
+        listed = (listed_key for one in affected.versions if (listed_key := key(one)) is not None)
+        return Placement(is_affected=any(own_key == listed_key for listed_key in listed))
     return _place_in_all(own_key, affected.ranges, key)
 
 
@@ -147,14 +150,19 @@ def _walk(own_key: Any, keyed: list[tuple[Any, int, Event]], *, is_affected: boo
             is_affected = False
     if not is_affected:
         return NOT_AFFECTED
-    return Placement(is_affected=True, fixed_version=_next_fix(keyed[passed_count:]))
+    return _next_end(keyed[passed_count:], keyed[:passed_count])
 
 
-def _next_fix(keyed: list[tuple[Any, int, Event]]) -> str:
-    """Return the first fixed version that is not affected again; empty if the range ends otherwise."""
-    for (event_key, _, event), following in zip_longest(keyed, keyed[1:]):
+def _next_end(
+    ahead: list[tuple[Any, int, Event]], passed: list[tuple[Any, int, Event]]
+) -> Placement:
+    """Return how the range that holds the version ends: with a fix that is not affected again, a last version, or not."""
+    # A last affected version that is the version itself was passed, and ended nothing.
+    if passed and passed[-1][2].kind is EventKind.LAST_AFFECTED:
+        return Placement(is_affected=True, last_affected=passed[-1][2].version)
+    for (event_key, _, event), following in zip_longest(ahead, ahead[1:]):
         if event.kind is EventKind.LAST_AFFECTED:
-            return ""
+            return Placement(is_affected=True, last_affected=event.version)
         if event.kind is EventKind.FIXED and (following is None or following[0] != event_key):
-            return event.version
-    return ""
+            return Placement(is_affected=True, fixed_version=event.version)
+    return _AFFECTED

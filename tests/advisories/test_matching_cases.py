@@ -245,6 +245,26 @@ def test_states(distribution, package, id_, state, severity):
     assert (findings[id_].evidence["fix_state"], findings[id_].severity) == (state, severity)
 
 
+REMEDIES = {
+    "last_affected": (None, lib("npm", "ms", "0.6.0"), "Upgrade ms to a version after 0.7.0.", "fixed"),
+    "last_affected_itself": (None, lib("npm", "ms", "0.7.0"), "Upgrade ms to a version after 0.7.0.", "fixed"),
+    "go": (None, lib("golang", "stdlib", "1.25.11"), "Rebuild with Go 1.25.13 or later.", "fixed"),
+    "debian": (DEBIAN, deb("sudo", "1.9.5p2-3"), "Upgrade sudo to 1.9.5p2-3+deb11u1 or later.", "fixed"),
+    "no_fix": (None, lib("golang", "golang.org/x/crypto", "v0.99.0"), "No fix is out for golang.org/x/crypto yet: remove it if nothing needs it, and watch for an update.", "not-fixed"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("distribution", "package", "remedy", "state"), REMEDIES.values(), ids=REMEDIES)  # fmt: skip
+def test_remedies(distribution, package, remedy, state):
+    finding = match([package], distribution, real_lookup()).findings[0]
+    assert (finding.remedy, finding.evidence["fix_state"]) == (remedy, state)
+
+
+def test_an_erratum_says_when_the_fix_came_out():
+    (finding,) = match([deb("sudo", "1.9.5p2-3")], DEBIAN, real_lookup()).findings
+    assert finding.evidence["fixed_at"] == "2023-01-18T00:00:00Z"
+
+
 UNMATCHED = {
     "unknown_distribution": (None, deb("thing", "1-1"), UNKNOWN_DISTRIBUTION),
     "derivative": (Distribution(id="kali", version="2024.1", id_like=("debian",)), deb("thing", "1-1"), UNKNOWN_DISTRIBUTION),
