@@ -29,15 +29,27 @@ class ScanContext:
     mime: Callable[[bytes], str]
     layers_parallel: int = 2
     """Layers read at once; a registry can be slower with more streams."""
+    _making: threading.RLock = field(default_factory=threading.RLock, compare=False)
+    """Layers' threads ask together; what is made must be made by one."""
 
-    @cached_property
+    @property
     def analyzers(self) -> tuple[Analyzer, ...]:
         """Every analyzer."""
+        with self._making:
+            return self._analyzers
+
+    @property
+    def layer_scanner(self) -> LayerScanner:
+        """The engine, compiled when the first layer has to be read."""
+        with self._making:
+            return self._layer_scanner
+
+    @cached_property
+    def _analyzers(self) -> tuple[Analyzer, ...]:
         return self.load_analyzers()
 
     @cached_property
-    def layer_scanner(self) -> LayerScanner:
-        """The engine, compiled when the first layer has to be read."""
+    def _layer_scanner(self) -> LayerScanner:
         return LayerScanner(
             self.analyzers,
             self.limits,

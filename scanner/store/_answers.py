@@ -17,6 +17,7 @@ from scanner.store._tables import IMAGE_REPORTS, IMAGES, INDEX_CHILDREN
 
 INDEX: Final = "index"
 _CHUNK: Final = 500
+_decode_report: Final = msgspec.json.Decoder(ScanReport).decode  # see _codec
 
 _SHORT: Final = [
     IMAGES.c[name]
@@ -98,7 +99,7 @@ def unpack_report(packed: PackedReport) -> ScanReport | None:
         return None
     try:
         envelope = msgspec.json.decode(packed.envelope, type=dict[str, Any])
-        report = msgspec.convert({**envelope, "images": ()}, ScanReport)
+        report = _decode_report(msgspec.json.encode({**envelope, "images": ()}))
     except msgspec.MsgspecError:
         return None
     return msgspec.structs.replace(report, images=whole)

@@ -33,6 +33,7 @@ from scanner.store._image_rows import name_hash
 from scanner.store._tables import FINDINGS, IMAGE_PACKAGES, IMAGES, INDEX_CHILDREN, PACKAGES
 
 _PLACE = tuple[str, Key, Position]
+_decode_finding: Final = msgspec.json.Decoder(Finding).decode  # see _codec
 _USE_PLACE = tuple[str, Key, Key, Position]
 _USE: Final = (IMAGE_PACKAGES.c.image_key, IMAGE_PACKAGES.c.position)
 
@@ -178,9 +179,7 @@ def findings(
     return page_of(
         rows,
         limit,
-        lambda row: FindingRecord(
-            digest=row.digest, finding=msgspec.json.decode(row.data, type=Finding)
-        ),
+        lambda row: FindingRecord(digest=row.digest, finding=_decode_finding(row.data)),
         lambda row: write_cursor("findings", row.image_key, row.position),
     )
 

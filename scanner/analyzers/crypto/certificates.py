@@ -64,6 +64,10 @@ class KeptCertificate(msgspec.Struct, frozen=True):
     is_self_signed: bool
 
 
+# Made once: what msgspec finds out about a type it does without a lock, and scans may share a process.
+_decode_kept: Final = msgspec.json.Decoder(list[KeptCertificate]).decode
+
+
 class _Signature(NamedTuple):
     hash_name: str
     severity: Severity
@@ -288,7 +292,7 @@ def judge_at(view: ImageView, now: datetime) -> Iterator[Output]:
     """Yield findings for what the image holds at ``now`` (aware): expired, and with its private key."""
     keys = {k.data.decode("ascii", "replace"): k.path for k in view.kept(PRIVATE_KEY)}
     for file in view.kept(_KEPT):
-        for kept in msgspec.json.decode(file.data, type=list[KeptCertificate]):
+        for kept in _decode_kept(file.data):
             key_path = keys.get(kept.spki_sha256) if kept.spki_sha256 else None
             if key_path:
                 yield _identity_finding(file.path, kept, key_path)
