@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from scanner.advisories.aliases import Vulnerability
 from scanner.advisories.severity import Rating, Said, rate
-from scanner.model import Finding, Kind, Package, vulnerability
+from scanner.model import Finding, Kind, Package, Severity, vulnerability
 from scanner.model.advisory import Advisory, Affected, Enrichment, FixState, Score
 
 _SUMMARY_LENGTH: Final = 200
@@ -47,30 +47,43 @@ class Fix(NamedTuple):
     """A version that only a subscription gives."""
 
 
-def finding_of(
-    package: Package,
+class Assessment(NamedTuple):
+    """One vulnerability as it is for every package that is built from the same source."""
+
+    found: Vulnerability
+    severity: Severity
+    title: str
+    why: str
+    fix: Fix
+    evidence: dict[str, str]
+
+
+def assess(
     found: Vulnerability,
     hits: Sequence[Hit],
     enrichment_of: Callable[[str], Enrichment],
-    *,
-    purl: str,
     key: Callable[[str], Any],
-) -> Finding:
-    """Return the finding of one vulnerability in one package; ``hits`` are the records that speak of it."""
+) -> Assessment:
+    """Return what the records that speak of a vulnerability, and others, say of it together."""
     enriched = [enrichment_of(one) for one in found.ids if one.startswith(_CVE)]
     rating = rate([_said(hit) for hit in hits], _more_scores(enriched))
     fix = _fix(hits, key)
-    main = found.ids[0]
+    evidence = _evidence(found, hits, fix, rating, enriched)
+    return Assessment(found, rating.severity, _title(found.ids[0], hits), _why(hits), fix, evidence)
+
+
+def finding_of(package: Package, purl: str, assessed: Assessment) -> Finding:
+    """Return the finding of a vulnerability in one package."""
     return Finding(
-        rule_id=f"{RULE}{main}",
+        rule_id=f"{RULE}{assessed.found.ids[0]}",
         kind=Kind.VULNERABILITY,
-        severity=rating.severity,
-        title=_title(main, package, hits),
-        why=_why(hits),
-        remedy=_remedy(package, fix, found),
+        severity=assessed.severity,
+        title=assessed.title,
+        why=assessed.why,
+        remedy=_remedy(package, assessed.fix, assessed.found),
         path=package.path,
         package=purl,
-        evidence=_evidence(found, hits, fix, rating, enriched),
+        evidence=assessed.evidence,
         layer=package.layer,
         layer_index=package.layer_index,
     )
@@ -117,9 +130,9 @@ def _fixed_at(hits: Iterable[Hit]) -> str:
     return min(filter(None, moments), default="")
 
 
-def _title(main: str, package: Package, hits: Sequence[Hit]) -> str:
+def _title(main: str, hits: Sequence[Hit]) -> str:
     summary = next((h.advisory.summary for h in hits if h.advisory.summary), "")
-    text = summary or f"{main} in {package.source_name or package.name}"
+    text = summary or f"{main} in {hits[0].affected.name}"
     return text if len(text) <= _SUMMARY_LENGTH else f"{text[: _SUMMARY_LENGTH - 1]}…"
 
 

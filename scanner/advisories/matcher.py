@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from scanner.advisories.aliases import Naming, joined, naming_of
 from scanner.advisories.ecosystems import Target, lookup_names, target_of
-from scanner.advisories.findings import Hit, finding_of
+from scanner.advisories.findings import Assessment, Hit, assess, finding_of
 from scanner.advisories.modules import has_fix_in, minor_of, of_stream, stream_of
 from scanner.advisories.names import ECOSYSTEMS, language_name, normalised_name
 from scanner.advisories.ranges import Key, key_of, place
@@ -73,6 +73,18 @@ class _Question:
     stream: str | None
 
 
+class _Compared(NamedTuple):
+    """A version as it is compared with what advisories say."""
+
+    package: Package
+    version: str
+    own_key: Any
+    key: Key
+    is_rpm: bool
+    stream: str | None
+    minor: str
+
+
 @dataclass(slots=True)
 class _Work:
     """What one match collects."""
@@ -83,11 +95,11 @@ class _Work:
     """Ecosystem without data -> code and reason."""
     issues: dict[FileIssue, None] = field(default_factory=dict)
     commits_only: Counter[str] = field(default_factory=Counter)
-    advisories: dict[tuple[str, str], tuple[tuple[Advisory, list[Affected]], ...]] = field(
+    advisories: dict[tuple[str, str], Sequence[tuple[Advisory, Sequence[Affected]]]] = field(
         default_factory=dict
     )
     enrichments: dict[str, Enrichment] = field(default_factory=dict)
-    answers: dict[tuple[object, ...], tuple[tuple[Hit, Naming], ...]] = field(default_factory=dict)
+    answers: dict[tuple[object, ...], Sequence[Assessment]] = field(default_factory=dict)
 
     def enrichment_of(self, vulnerability: str) -> Enrichment:
         """Return what is known of an id, asked once."""
@@ -199,27 +211,31 @@ def _version(package: Package, name: str, epochs: dict[str, str]) -> str:
 
 
 def _findings(question: _Question, work: _Work) -> Iterator[Finding]:
-    hits = _hits(question, work)
-    if not hits:
+    assessed = _assessed(question, work)
+    if not assessed:
         return
-    package, purl = question.package, question.package.purl
-    key = key_of(package.purl_type)
-    for found in joined([naming for _, naming in hits], [hit.advisory.id for hit, _ in hits]):
-        about = [hits[n][0] for n in found.members]
-        finding = finding_of(package, found, about, work.enrichment_of, purl=purl, key=key)
+    purl = question.package.purl
+    for one in assessed:
+        finding = finding_of(question.package, purl, one)
         yield msgspec.structs.replace(finding, fingerprint=fingerprint_of(finding))
 
 
-def _hits(question: _Question, work: _Work) -> tuple[tuple[Hit, Naming], ...]:
-    """Return the records that affect a package; those of its source are worked out once for all its packages."""
-    package, target = question.package, question.target
-    cached = (package.purl_type, target.ecosystems, question.names, question.stream)
+def _assessed(question: _Question, work: _Work) -> Sequence[Assessment]:
+    """Return what a package is affected by; for packages of one source this is worked out once."""
+    purl_type = question.package.purl_type
+    cached = (purl_type, question.target.ecosystems, question.names, question.stream)
     if cached not in work.answers:
-        work.answers[cached] = tuple(_worked_out(question, work))
+        hits = list(_hits(question, work))
+        found = joined([naming for _, naming in hits], [hit.advisory.id for hit, _ in hits])
+        work.answers[cached] = [
+            assess(one, [hits[n][0] for n in one.members], work.enrichment_of, key_of(purl_type))
+            for one in found
+        ]
     return work.answers[cached]
 
 
-def _worked_out(question: _Question, work: _Work) -> Iterator[tuple[Hit, Naming]]:
+def _hits(question: _Question, work: _Work) -> Iterator[tuple[Hit, Naming]]:
+    """Yield the records that affect a package, and what they are about."""
     target, of_distribution = question.target, question.package.from_distribution
     hits: dict[tuple[str, str], tuple[Hit, Naming]] = {}
     decided: set[str] = set()
@@ -227,15 +243,15 @@ def _worked_out(question: _Question, work: _Work) -> Iterator[tuple[Hit, Naming]
     for ecosystem in target.ecosystems:
         is_paid = ecosystem in target.subscription
         for name, version in question.names:
-            minor = minor_of(version) if question.package.purl_type == "rpm" else ""
+            compared = _compared(question, version)
+            has_paid = is_paid and _PAID_BUILD in version
             for advisory, affected in _advisories(ecosystem, name, work):
                 if advisory.id in decided:
                     continue
-                has_paid = is_paid and _PAID_BUILD in version
                 if has_paid:  # what the subscription says of its own builds is the last word
                     decided.add(advisory.id)
-                hit = _hit(question, version, advisory, affected, work)
-                if hit is None and not (minor and has_fix_in(affected, minor)):
+                hit = _hit(compared, advisory, affected, work)
+                if hit is None and not (compared.minor and has_fix_in(affected, compared.minor)):
                     continue
                 naming = naming_of(advisory, of_distribution=of_distribution)
                 if hit is None:
@@ -249,17 +265,25 @@ def _worked_out(question: _Question, work: _Work) -> Iterator[tuple[Hit, Naming]
             yield hit, left
 
 
+def _compared(question: _Question, version: str) -> _Compared:
+    package = question.package
+    key = key_of(package.purl_type)
+    is_rpm = package.purl_type == "rpm"
+    minor = minor_of(version) if is_rpm else ""
+    return _Compared(package, version, key(version), key, is_rpm, question.stream, minor)
+
+
 def _advisories(
     ecosystem: str, name: str, work: _Work
-) -> tuple[tuple[Advisory, list[Affected]], ...]:
+) -> Sequence[tuple[Advisory, Sequence[Affected]]]:
     """Return the advisories that stand, each with what it says of this package."""
     if (ecosystem, name) not in work.advisories:
-        work.advisories[ecosystem, name] = tuple(
-            (advisory, affected)
-            for advisory in work.lookup.advisories_of(ecosystem, name)
-            if not advisory.withdrawn
-            and (affected := [a for a in advisory.affected if _is_about(a, ecosystem, name)])
-        )
+        found: list[tuple[Advisory, Sequence[Affected]]] = []
+        for advisory in work.lookup.advisories_of(ecosystem, name):
+            affected = [a for a in advisory.affected if _is_about(a, ecosystem, name)]
+            if affected and not advisory.withdrawn:
+                found.append((advisory, affected))
+        work.advisories[ecosystem, name] = found
     return work.advisories[ecosystem, name]
 
 
@@ -272,27 +296,20 @@ def _is_about(affected: Affected, ecosystem: str, name: str) -> bool:
 
 
 def _hit(
-    question: _Question,
-    version: str,
-    advisory: Advisory,
-    affected: Sequence[Affected],
-    work: _Work,
+    compared: _Compared, advisory: Advisory, affected: Sequence[Affected], work: _Work
 ) -> Hit | None:
     """Return what an advisory says of a version, of several that affect it the one that is fixed last."""
-    package = question.package
-    key = key_of(package.purl_type)
-    own_key = key(version)
+    _, version, own_key, key, is_rpm, stream, _ = compared
     found: Hit | None = None
-    for one in of_stream(affected, question.stream) if package.purl_type == "rpm" else affected:
-        if one.has_commits_only:
-            work.commits_only[advisory.id] += 1
-            continue
+    for one in of_stream(affected, stream) if is_rpm else affected:
         placed = place(version, own_key, one, key)
         if placed.is_affected:
             hit = Hit(advisory, one, placed.fixed_version, version, placed.last_affected)
             found = hit if found is None or _is_fixed_later(hit, found, key) else found
+        elif one.has_commits_only:
+            work.commits_only[advisory.id] += 1
         elif placed.unreadable or (own_key is None and one.ranges):
-            _tell_incomparable(package, version, placed.unreadable, advisory, work)
+            _tell_incomparable(compared, placed.unreadable, advisory, work)
     return found
 
 
@@ -302,9 +319,8 @@ def _is_fixed_later(hit: Hit, other: Hit, key: Key) -> bool:
     return bool(key(hit.fixed_version) > key(other.fixed_version))
 
 
-def _tell_incomparable(
-    package: Package, version: str, bound: str, advisory: Advisory, work: _Work
-) -> None:
+def _tell_incomparable(compared: _Compared, bound: str, advisory: Advisory, work: _Work) -> None:
+    package, version = compared.package, compared.version
     text = (
         f"{advisory.id}: {bound[:60]!r} is no version that can be compared"
         if bound
