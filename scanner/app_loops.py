@@ -35,11 +35,12 @@ def reconcile_targets(settings: Settings) -> tuple[Target, ...]:
         raise SettingsError("server.reconcile", str(error)) from error
 
 
-def names_opener(settings: Settings) -> OpenNames:
-    """Return how a registry is opened to be asked for names."""
+def names_opener(settings: Settings, *, idle_seconds: float = _IDLE_SECONDS) -> OpenNames:
+    """Return how a registry is opened to be asked for names; one that is silent for so long is given up."""
     options = dataclasses.replace(
         app.source_options(settings, app.cache_directory(settings) / "spool"),
-        idle_seconds=min(settings.limits.idle_seconds, _IDLE_SECONDS),
+        idle_seconds=min(settings.limits.idle_seconds, idle_seconds),
+        connect_seconds=min(settings.registry.connect_seconds, idle_seconds),
         retries_count=0,  # those who ask do the waiting
     )
 

@@ -15,11 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-from scanner import app, discovery
+from scanner import app, app_advisories, discovery
 from scanner.config import Settings, WebhookSettings
 from scanner.errors import SettingsError
 from scanner.logs import set_up_logs
-from scanner.ports import Credential, CredentialKind, ServiceStore, WebhookSource, WorkQueue
+from scanner.ports import (
+    AdmissionDesk,
+    Credential,
+    CredentialKind,
+    Judge,
+    ServiceStore,
+    WebhookSource,
+    WorkQueue,
+)
 from scanner.telemetry import traced
 
 if TYPE_CHECKING:
@@ -175,19 +183,22 @@ def open_policy(settings: Settings) -> CurrentPolicy:
     )
 
 
-def build_web_context(settings: Settings, store: ServiceStore, policy: CurrentPolicy) -> WebContext:
+def build_web_context(
+    settings: Settings, store: ServiceStore, judge: Judge, admission: AdmissionDesk
+) -> WebContext:
     """Return what the web application needs.
 
     Raises:
         SettingsError: a webhook, a rule file or a secret's file is wrong.
     """
-    from scanner.service.verdicts import Verdicts  # noqa: PLC0415
     from scanner.web._context import WebContext  # noqa: PLC0415 - aiohttp
 
     server = settings.server
     return WebContext(
         store=store,
-        judge=Verdicts(store, policy),
+        judge=judge,
+        admission=admission,
+        client_names=server.client_names,
         fingerprint=app.fingerprint(settings),
         webhooks={name: _endpoint(name, one) for name, one in settings.webhooks.items()},
         allowed_registries=allowed_registries(settings),
@@ -244,11 +255,14 @@ def server_options(settings: Settings, worker_command: Sequence[str]) -> ServerO
     host, port = parse_listen(server.listen)
     if bool(server.tls_certificate) != bool(server.tls_key):
         raise SettingsError("server.tls_key", "certificate and key belong together: give both")
+    if server.client_ca and not server.tls_key:
+        raise SettingsError("server.client_ca", "client certificates need server.tls_certificate")
     return ServerOptions(
         host=host,
         port=port,
         certificate=Path(server.tls_certificate).expanduser() if server.tls_certificate else None,
         key=Path(server.tls_key).expanduser() if server.tls_key else None,
+        client_ca=Path(server.client_ca).expanduser() if server.client_ca else None,
         worker_command=worker_command,
         workers_count=server.workers,
         drain_seconds=server.drain_seconds,
@@ -282,8 +296,10 @@ async def serve(
     Raises:
         SettingsError, StoreError: it cannot begin.
     """
+    from scanner.app_admission import open_admission  # noqa: PLC0415
     from scanner.app_loops import reconcile_targets, run_loops  # noqa: PLC0415
     from scanner.service.retention import run_retention  # noqa: PLC0415
+    from scanner.service.verdicts import Verdicts  # noqa: PLC0415
     from scanner.web.server import serve as serve_http  # noqa: PLC0415 - aiohttp
 
     options = server_options(settings, worker_command)
@@ -293,7 +309,9 @@ async def serve(
     try:
         await check_openness(settings, options.host, store)
         policy = open_policy(settings)
-        context = build_web_context(settings, store, policy)
+        judge = Verdicts(store, policy)
+        admission, tags = open_admission(settings, store, judge, registry_check(settings))
+        context = build_web_context(settings, store, judge, admission)
         if not context.allowed_registries:
             _LOG.warning("no registry may be scanned: see server.allowed_registries")
         every_seconds = settings.retention.every_seconds
@@ -311,6 +329,7 @@ async def serve(
         finally:
             for loop in loops:
                 loop.cancel()
+            tags.close()
             await asyncio.gather(*loops, return_exceptions=True)
     finally:
         await store.close()
@@ -351,7 +370,7 @@ def work(settings: Settings, stop: threading.Event) -> WorkerEnd:
     store = app.open_store(settings)
     queue = traced(open_queue(settings), os.environ)
     try:
-        context = app.build_context(settings, store)
+        context = app.build_context(settings, store, app_advisories.matching(settings))
         _ = context.layer_scanner  # now, not when the first image waits for it
         return run_worker(queue, context, worker_options(settings), stop)
     finally:

@@ -8,6 +8,7 @@ environment (lists separated by commas). A section that there can be several of 
 from scanner.config._explain import SettingInfo, explain_settings
 from scanner.config._load import ENVIRONMENT_PREFIX, default_files, load_settings
 from scanner.config._sections import (
+    AdmissionSettings,
     AdvisoriesSettings,
     AttestSettings,
     ClientSettings,
@@ -23,6 +24,7 @@ from scanner.config._sections import (
 
 __all__ = [
     "ENVIRONMENT_PREFIX",
+    "AdmissionSettings",
     "AdvisoriesSettings",
     "AttestSettings",
     "ClientSettings",

@@ -66,6 +66,23 @@ class PolicySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Policy file (docs/policy.md), or ``default`` for the built-in one. ``scanner scan`` judges only if there is one."""
 
 
+class AdmissionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How clusters are answered that ask whether images may run."""
+
+    wait_seconds: float = 0.0
+    """Longest that an answer waits for the scan of an image that is not known; never longer than whoever asks does."""
+    tag_seconds: float = 10.0
+    """How long it is remembered what a tag led to."""
+    registry_seconds: float = 2.0
+    """Longest wait for a registry to say what a tag leads to."""
+    exempt_namespaces: tuple[str, ...] = ()
+    """Namespaces that are not judged, as kube-*."""
+    fail_open_namespaces: tuple[str, ...] = ()
+    """Namespaces that let in what cannot be judged because the service or a registry is in trouble; denied elsewhere."""
+    pod_security: tuple[str, ...] = ()
+    """Pod Security Standards by namespace: NAMESPACE=LEVEL[:VERSION], as prod-*=restricted or *=baseline:v1.33; the first that matches counts."""
+
+
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How ``scanner serve`` is reached, and what it may be asked."""
 
@@ -75,6 +92,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """PEM file with the certificate and its chain; with ``server.tls_key`` makes it https. Read anew when it changes."""
     tls_key: str = ""
     """PEM file with the certificate's private key."""
+    client_ca: str = ""
+    """PEM bundle: whoever shows a certificate of one of these may ask for admissions without a token."""
+    client_names: tuple[str, ...] = ()
+    """Common names or DNS names that such a certificate must have one of; any when empty."""
     public_url: str = ""
     """Where clients reach the service, if not at the address it listens on: https://scanner.example."""
     open: bool = False
@@ -209,6 +230,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     scan: ScanSettings = ScanSettings()
     policy: PolicySettings = PolicySettings()
     server: ServerSettings = ServerSettings()
+    admission: AdmissionSettings = AdmissionSettings()
     queue: QueueSettings = QueueSettings()
     retention: RetentionSettings = RetentionSettings()
     attest: AttestSettings = AttestSettings()

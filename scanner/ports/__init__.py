@@ -54,7 +54,7 @@ from scanner.ports.service import (
 )
 from scanner.ports.source import BlobStream, ImageSource, Proxies, SourceFactory, SourceOptions
 from scanner.ports.store import ReportStore
-from scanner.ports.verdicts import Judge
+from scanner.ports.verdicts import AdmissionDesk, Judge
 from scanner.ports.version import VersionScheme
 from scanner.ports.webhook import (
     Credential,
@@ -68,6 +68,7 @@ from scanner.ports.webhook import (
 
 __all__ = [
     "AdmissionDecision",
+    "AdmissionDesk",
     "AdmissionProtocol",
     "AdvisoryLookup",
     "Analyzer",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from scanner.model import Verdict
+from scanner.ports.admission import Question, Ruling
 from scanner.ports.service import ImageSummary
 
 
@@ -26,3 +27,13 @@ class Judge(Protocol):
 
     def of_nothing(self, digest: str, *, name: str = "", namespace: str = "") -> Verdict:
         """Return the verdict on an image that was never scanned."""
+
+
+class AdmissionDesk(Protocol):
+    """Rules on what is to be let in. It never raises."""
+
+    async def rule(self, question: Question, *, seconds: float, requested_by: str) -> Ruling:
+        """Return the ruling, within ``seconds``; what is not known is scanned meanwhile."""
+
+    def trouble(self, question: Question, note: str) -> Ruling:
+        """Return what is ruled where nothing can be judged; ``note`` is why."""

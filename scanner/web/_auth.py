@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Collection
 from typing import Final
+
+from aiohttp import web
 
 from scanner.errors import UnauthenticatedError
 from scanner.ports import ServiceStore, TokenRecord
@@ -68,3 +71,26 @@ class TokenCheck:
             self._kept.clear()  # somebody tries many: keep what follows instead
         self._kept[token_hash] = (now + _KEPT_SECONDS, grant)
         return grant
+
+
+def client_of(request: web.Request, names: Collection[str]) -> str:
+    """Return the name of the certificate that the connection was opened with, if it has one of ``names`` (none: any).
+
+    TLS has verified it against ``server.client_ca``; without that nobody is asked for one.
+    """
+    transport = request.transport
+    certificate = transport.get_extra_info("peercert") if transport is not None else None
+    if not certificate:
+        return ""
+    subject = [
+        value
+        for part in certificate.get("subject", ())
+        for key, value in part
+        if key == "commonName"
+    ]
+    shown = [
+        *subject,
+        *(value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"),
+    ]
+    known = [name for name in shown if not names or name in names]
+    return known[0] if known else ""

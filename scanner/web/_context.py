@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scanner.ports import Credential, Judge, ServiceStore, WebhookSource
+from scanner.ports import AdmissionDesk, Credential, Judge, ServiceStore, WebhookSource
 from scanner.web._metrics import Metrics
 from scanner.web._oidc_keys import OidcKeys
 
@@ -34,6 +34,7 @@ class WebContext:
 
     store: ServiceStore
     judge: Judge
+    admission: AdmissionDesk
     fingerprint: str
     """Of today's analyzers, rules and limits."""
     webhooks: Mapping[str, WebhookEndpoint]
@@ -43,5 +44,7 @@ class WebContext:
     public_url: str = ""
     is_open: bool = False
     """Answer without a token while none exists. The composition root sets it for loopback only."""
+    client_names: tuple[str, ...] = ()
+    """Of client certificates that may ask for admissions; none: any that was verified."""
     oidc_keys: OidcKeys = field(default_factory=OidcKeys)
     liveness: Liveness = field(default_factory=Liveness)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from scanner.ports import Delivery, Enqueued, ImageSummary, ScanRequest
+from scanner.ports import AdmissionDecision, Delivery, Enqueued, ImageSummary, ScanRequest
 from scanner.web._auth import TokenCheck
 from scanner.web._batch import Batch
 from scanner.web._finished import FinishedScans
@@ -17,6 +17,7 @@ TOKEN_CHECK: Final = web.AppKey("token_check", TokenCheck)
 ROUTES: Final = web.AppKey("routes", tuple[Route[Any, Any], ...])
 REQUESTS: Final = web.AppKey("requests", Batch[ScanRequest, Enqueued])
 IMAGES: Final = web.AppKey("images", Batch[str, ImageSummary | None])
+DECISIONS: Final = web.AppKey("decisions", Batch[AdmissionDecision, str])
 DELIVERIES: Final = web.AppKey("deliveries", Batch[Delivery, bool])
 WATCH: Final = web.AppKey("watch", ScanWatch)
 FINISHED: Final = web.AppKey("finished", FinishedScans)

@@ -37,6 +37,12 @@ class Metrics:
             ("state",),
             registry=self.registry,
         )
+        self.admissions = Counter(
+            "scanner_admissions",
+            "Admissions answered, by protocol, decision, and what it was made by.",
+            ("protocol", "decision", "cause"),
+            registry=self.registry,
+        )
         self.pushes = Counter(
             "scanner_pushes",
             "Pushes that webhooks told of, by source and what became of them.",

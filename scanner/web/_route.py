@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 
 class Scope(StrEnum):
-    """What a token lets its holder do. ``admin`` holds the other three."""
+    """What a token lets its holder do. ``admin`` holds all others."""
 
     READ = "read"
     SCAN = "scan"
     WEBHOOK = "webhook"
+    ADMISSION = "admission"
     ADMIN = "admin"
 
 
@@ -69,6 +70,8 @@ class Route(Generic[P, B]):
     """Statuses of problems beside those that follow from scope, parameters and body."""
     scope: Scope | None = None
     """None: anybody may ask."""
+    checks_scope: bool = False
+    """The handler checks by itself who asks: its callers understand no problem documents."""
     parameters: type[P] = NoParameters  # type: ignore[assignment] # the default of a generic field
     body: type[msgspec.Struct] | None = None
     raw_body: bool = False

@@ -17,8 +17,8 @@ _CHECK_SECONDS: Final = 10.0
 _LOG: Final = logging.getLogger(__name__)
 
 
-def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return a server's context.
+def tls_context(certificate: Path, key: Path, client_ca: Path | None = None) -> ssl.SSLContext:
+    """Return a server's context. With ``client_ca`` clients may show a certificate of one of these.
 
     Raises:
         SettingsError: a file cannot be read, or the two do not belong together.
@@ -27,7 +27,18 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     _load(context, certificate, key)
+    if client_ca is not None:
+        _ask_clients(context, client_ca)
     return context
+
+
+def _ask_clients(context: ssl.SSLContext, client_ca: Path) -> None:
+    try:
+        context.load_verify_locations(client_ca)
+    except OSError as error:
+        reason = getattr(error, "reason", None) or error.strerror or "not usable"
+        raise SettingsError("server.client_ca", f"{client_ca}: {reason}") from error
+    context.verify_mode = ssl.CERT_OPTIONAL
 
 
 def _load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:

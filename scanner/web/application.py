@@ -20,7 +20,16 @@ from scanner.web._auth import TokenCheck
 from scanner.web._batch import Batch
 from scanner.web._context import WebContext
 from scanner.web._finished import FinishedScans
-from scanner.web._keys import DELIVERIES, FINISHED, IMAGES, REQUESTS, ROUTES, TOKEN_CHECK, WATCH
+from scanner.web._keys import (
+    DECISIONS,
+    DELIVERIES,
+    FINISHED,
+    IMAGES,
+    REQUESTS,
+    ROUTES,
+    TOKEN_CHECK,
+    WATCH,
+)
 from scanner.web._problems import response_of
 from scanner.web._request import body_of, parameters_of
 from scanner.web._route import Call, Route
@@ -51,6 +60,7 @@ def build_application(context: WebContext) -> web.Application:
     # What is asked while an answer is looked up is looked up together: a burst costs few turns of the database.
     application[IMAGES] = Batch(_look_up_in(context.store), gather_seconds=0)
     application[DELIVERIES] = deliveries = Batch(context.store.record_deliveries)
+    application[DECISIONS] = decisions = Batch(context.store.record_decisions)
     application[FINISHED] = FinishedScans(context.store, context.metrics)
     application[WATCH] = watch = ScanWatch(context.store)
     for route in all_routes():
@@ -64,6 +74,7 @@ def build_application(context: WebContext) -> web.Application:
         watch.close()
         await requests.drain()
         await deliveries.drain()
+        await decisions.drain()
 
     application.on_shutdown.append(drain)
     return application
@@ -96,7 +107,7 @@ def _checked(route: Route[Any, Any], context: WebContext) -> Handler:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         token = ""
-        if route.scope is not None:
+        if route.scope is not None and not route.checks_scope:
             shown = request.headers.get("Authorization", "")
             token = await request.app[TOKEN_CHECK].require(shown, route.scope)
         parameters = parameters_of(route, request)

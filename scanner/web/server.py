@@ -32,6 +32,7 @@ class ServerOptions:
     port: int
     certificate: Path | None = None
     key: Path | None = None
+    client_ca: Path | None = None
     worker_command: Sequence[str] = ()
     workers_count: int = 0
     drain_seconds: float = 30.0
@@ -81,7 +82,7 @@ async def serve(
     stopping = stop or _stop_on_signals()
     tls = None
     if options.certificate is not None and options.key is not None:
-        tls = tls_context(options.certificate, options.key)
+        tls = tls_context(options.certificate, options.key, options.client_ca)
     runner = runner_of(build_application(context), drain_seconds=options.drain_seconds)
     await runner.setup()
     workers = Workers(options.worker_command, options.workers_count, context.metrics)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PAGES = sorted((REPOSITORY / "docs/how-to").glob("add-a-*.md"))
+PAGES = sorted((REPOSITORY / "docs/how-to").glob("add-a*-*.md"))
 _BLOCK = re.compile(
     r"^```python\n# (?P<path>\S+\.py)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
 )
@@ -40,6 +40,7 @@ def test_every_kind_of_plug_in_has_a_page():
         "add-a-secret-rule",
         "add-a-source",
         "add-a-webhook",
+        "add-an-admission-protocol",
     ]
 
 

@@ -114,6 +114,7 @@ async def answers(directory):
         variables = {
             "SCANNER_TOKEN": service.tokens["asker"],
             "ADMIN_TOKEN": service.tokens["boss"],
+            "CLUSTER_TOKEN": service.tokens["cluster"],
             "SCANNER": str(service.client._base_url).rstrip("/"),
             "SCAN": scan,
             "WAITING": waiting.id,

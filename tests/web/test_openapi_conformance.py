@@ -84,7 +84,7 @@ OPERATIONS = [found.ok() for found in SCHEMA.get_all_operations()]
 
 def known(server, case):
     """Return the case with what exists in place of what was made up, which is hardly ever known."""
-    values = {"digest": INDEX, "id": server.scan, "source": "registry"}
+    values = {"digest": INDEX, "id": server.scan, "source": "registry", "protocol": "images"}
     for name in case.path_parameters or {}:
         case.path_parameters[name] = values.get(name, case.path_parameters[name])
     return case

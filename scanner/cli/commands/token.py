@@ -13,7 +13,7 @@ from scanner.cli.options import ask_store, config_option
 from scanner.config import load_settings
 from scanner.ports import TokenRecord
 
-SCOPES: Final = ("read", "scan", "webhook", "admin")
+SCOPES: Final = ("read", "scan", "webhook", "admission", "admin")
 _UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _SPAN: Final = re.compile(r"([1-9][0-9]{0,3})([hdw])\Z")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@-]{0,99}\Z")

@@ -13,14 +13,17 @@ from support.sample_report import sample_report
 
 from scanner.app_policy import read_policy
 from scanner.discovery import webhook_sources
-from scanner.errors import StoreError
+from scanner.errors import StoreError, UpstreamError
 from scanner.ports import Credential, CredentialKind, ScanRequest
+from scanner.service.admission import Admission, AdmissionOptions
 from scanner.service.current_policy import CurrentPolicy
+from scanner.service.tag_answers import TagAnswers
 from scanner.service.verdicts import Verdicts
 from scanner.store.queue import open_queue
 from scanner.store.service import open_service_store
 from scanner.web._context import WebContext, WebhookEndpoint
-from scanner.web._keys import DELIVERIES, REQUESTS
+from scanner.web._hosts import is_allowed_host
+from scanner.web._keys import DECISIONS, DELIVERIES, REQUESTS
 from scanner.web._problems import MEDIA_TYPE, Problem
 from scanner.web.application import build_application
 from scanner.web.server import runner_of
@@ -28,7 +31,14 @@ from scanner.web.server import runner_of
 FINGERPRINT = "0123456789abcdef"
 INDEX, MAIN, CLEAN, FAILED = (f"sha256:{n * 64}" for n in "0135")
 """Digests of the sample report."""
-_SCOPES = {"reader": ["read"], "asker": ["read", "scan"], "hook": ["webhook"], "boss": ["admin"]}
+ALLOWED = ("reg.example:5000", "*.allowed.example")
+_SCOPES = {
+    "cluster": ["admission"],
+    "reader": ["read"],
+    "asker": ["read", "scan"],
+    "hook": ["webhook"],
+    "boss": ["admin"],
+}
 
 
 def endpoint(name, dialect, kind=CredentialKind.BEARER, **more):
@@ -55,13 +65,26 @@ def default_policy():
     return read_policy("default")
 
 
-def context_of(*endpoints, store=None, policy=None, **more):
+def no_registry(registry):
+    raise UpstreamError(registry, "open", "there is none", retryable=True)
+
+
+def is_allowed(registry):
+    return is_allowed_host(registry, ALLOWED)
+
+
+def context_of(*endpoints, store=None, policy=None, options=None, open_names=no_registry, **more):
+    store = store or BrokenStore()
+    judge = Verdicts(store, CurrentPolicy(policy or default_policy))
+    tags = TagAnswers(open_names, kept_seconds=5.0, registry_seconds=2.0)
+    chosen = AdmissionOptions(fingerprint=FINGERPRINT, is_allowed=is_allowed, **(options or {}))
     values = {
-        "store": store or BrokenStore(),
-        "judge": Verdicts(store or BrokenStore(), CurrentPolicy(policy or default_policy)),
+        "store": store,
+        "judge": judge,
+        "admission": Admission(store, judge, tags, chosen),
         "fingerprint": FINGERPRINT,
         "webhooks": {e.name: e for e in endpoints},
-        "allowed_registries": ("reg.example:5000", "*.allowed.example"),
+        "allowed_registries": ALLOWED,
     }
     return WebContext(**{**values, **more})
 
@@ -119,7 +142,11 @@ class Service:
 
     async def client_is_done(self):
         """Return once what is written behind the answers is written."""
-        for batch in (self.application[REQUESTS], self.application[DELIVERIES]):
+        for batch in (
+            self.application[REQUESTS],
+            self.application[DELIVERIES],
+            self.application[DECISIONS],
+        ):
             await batch.drain()
 
     async def scan_sample(self, **changes):
