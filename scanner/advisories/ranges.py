@@ -24,6 +24,7 @@ _FALLBACK: Final = "generic"
 _TIES: Final = {EventKind.FIXED: 0, EventKind.INTRODUCED: 1, EventKind.LAST_AFFECTED: 2}
 """A version that is fixed and introduced is affected."""
 _PLAIN_COUNT: Final = 2
+_BROKEN_LENGTH: Final = 40
 
 
 class Placement(NamedTuple):
@@ -61,26 +62,28 @@ def place(version: str, own_key: Any, affected: Affected, key: Key) -> Placement
     A version that cannot be compared (``own_key`` None) is only looked for among the versions.
     """
     if not affected.versions:
-        return _place_in_all(own_key, affected.ranges, key)
+        return _place_in_all(version, own_key, affected.ranges, key)
     if version in affected.versions:
-        placed = _place_in_all(own_key, affected.ranges, key)
+        placed = _place_in_all(version, own_key, affected.ranges, key)
         return placed if placed.is_affected else _AFFECTED
     if not affected.ranges and own_key is not None:
         # Without ranges the list is all there is: 1.0 on it means 1.0.0 as well.
         listed = (listed_key for one in affected.versions if (listed_key := key(one)) is not None)
         return Placement(is_affected=any(own_key == listed_key for listed_key in listed))
-    return _place_in_all(own_key, affected.ranges, key)
+    return _place_in_all(version, own_key, affected.ranges, key)
 
 
-def _place_in_all(own_key: Any, ranges: Sequence[AffectedRange], key: Key) -> Placement:
+def _place_in_all(
+    version: str, own_key: Any, ranges: Sequence[AffectedRange], key: Key
+) -> Placement:
     """Return the placement in the ranges together: fixed where the last of them that holds the version ends."""
     if own_key is None:
         return NOT_AFFECTED
     if len(ranges) == 1:
-        return _place(own_key, ranges[0].events, key)
+        return _place(version, own_key, ranges[0].events, key)
     found, unreadable = NOT_AFFECTED, ""
     for one in ranges:
-        placed = _place(own_key, one.events, key)
+        placed = _place(version, own_key, one.events, key)
         if placed.is_affected and (not found.is_affected or _is_later(placed, found, key)):
             found = placed
         unreadable = unreadable or placed.unreadable
@@ -97,7 +100,7 @@ def _is_later(one: Placement, other: Placement, key: Key) -> bool:
     return bool(key(one.fixed_version) > key(other.fixed_version))
 
 
-def _place(own_key: Any, events: Sequence[Event], key: Key) -> Placement:
+def _place(version: str, own_key: Any, events: Sequence[Event], key: Key) -> Placement:
     is_plain = (
         len(events) == _PLAIN_COUNT
         and events[0].version == _START
@@ -105,8 +108,8 @@ def _place(own_key: Any, events: Sequence[Event], key: Key) -> Placement:
         and events[1].kind is EventKind.FIXED
     )
     if not is_plain or events[1].version == _START:
-        return _place_among(own_key, events, key)
-    fixed_key = key(events[1].version)  # nine of ten ranges: everything before
+        return _place_among(version, own_key, events, key)
+    fixed_key = _bound_key(events[1].version, version, key)  # nine of ten ranges: everything before
     if fixed_key is None:
         return Placement(is_affected=False, unreadable=events[1].version)
     if own_key < fixed_key:
@@ -114,7 +117,21 @@ def _place(own_key: Any, events: Sequence[Event], key: Key) -> Placement:
     return NOT_AFFECTED
 
 
-def _place_among(own_key: Any, events: Sequence[Event], key: Key) -> Placement:
+def _bound_key(bound: str, version: str, key: Key) -> Any:
+    """Return the key of a bound; of one that is no version (``4.10-1-r1``), that of its beginning that is one.
+
+    That is enough for versions that begin otherwise; for others it says nothing, and None is returned.
+    """
+    found = key(bound)
+    if found is not None:
+        return found
+    for end in range(min(len(bound), _BROKEN_LENGTH) - 1, 0, -1):
+        if (found := key(bound[:end])) is not None:
+            return None if version.startswith(bound[:end]) else found
+    return None
+
+
+def _place_among(version: str, own_key: Any, events: Sequence[Event], key: Key) -> Placement:
     keyed: list[tuple[Any, int, Event]] = []
     limits: list[Any] = []
     starts_affected = False
@@ -127,7 +144,7 @@ def _place_among(own_key: Any, events: Sequence[Event], key: Key) -> Placement:
         if event.kind is EventKind.LIMIT and event.version == _UNLIMITED:
             limits.append(None)
             continue
-        event_key = key(event.version)
+        event_key = _bound_key(event.version, version, key)
         if event_key is None:
             return Placement(is_affected=False, unreadable=event.version)
         if event.kind is EventKind.LIMIT:

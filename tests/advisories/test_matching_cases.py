@@ -291,6 +291,18 @@ def test_bad_bound_is_told():
     assert "X-9" in issue.reason
 
 
+BROKEN = osv("X-10", affects("Alpine:v3.11", "x", *before("4.10-1-r1")))
+
+
+@pytest.mark.parametrize(
+    ("version", "is_affected", "is_told"),
+    [("4.9-r0", True, False), ("4.12-r0", False, False), ("5-r0", False, False), ("4.10-r5", False, True)],
+)  # fmt: skip
+def test_bound_that_only_begins_as_a_version(version, is_affected, is_told):
+    matched = match([apk("x", version)], ALPINE, MemoryLookup([BROKEN]))
+    assert (bool(matched.findings), bool(matched.coverage.issues)) == (is_affected, is_told)
+
+
 def test_coverage_counts():
     packages = [
         deb("thing", "9-1"), deb("other", "1-1"), lib("pypi", "a", "1"), lib("hex", "b", "1"),
