@@ -28,7 +28,7 @@ _BATCH = 200
 def bench_stores(directory: Path, counts: list[int], say: Callable[[str], None]) -> None:
     """Fill a store of each kind with each number of digests, and ask it."""
     for count in counts:
-        for name, place in (("SQLite", _sqlite), ("PostgreSQL", _postgresql)):
+        for name, place in (("SQLite", on_sqlite), ("PostgreSQL", on_postgresql)):
             with place(directory / f"{name}-{count}") as where:
                 filled = fill(where, count)
                 say(f"  {name}, {count:,} digests (filled in {filled.seconds:.0f} s)")
@@ -36,14 +36,16 @@ def bench_stores(directory: Path, counts: list[int], say: Callable[[str], None])
 
 
 @contextmanager
-def _sqlite(directory: Path) -> Iterator[str]:
+def on_sqlite(directory: Path) -> Iterator[str]:
+    """Give a place for an embedded database that is gone afterwards."""
     yield str(directory)
     for path in directory.glob("scanner.db*"):
         path.unlink()
 
 
 @contextmanager
-def _postgresql(_directory: Path) -> Iterator[str]:
+def on_postgresql(_directory: Path) -> Iterator[str]:
+    """Give a database of a server that is gone afterwards."""
     with start_postgresql() as running, running.database() as url:
         yield url
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 from answers_fill import digest_of_number, fill
-from support.postgres import start_postgresql
+from bench_answers import on_postgresql, on_sqlite
 from support.scanning import command, environment
 from support.serving import Serving, start_service
 
@@ -28,7 +28,7 @@ def bench_http(
 ) -> None:
     """Fill a store of each kind with each number of digests; ask the service that stands on it."""
     for count in counts:
-        for name, place in (("SQLite", _sqlite), ("PostgreSQL", _postgresql)):
+        for name, place in (("SQLite", on_sqlite), ("PostgreSQL", on_postgresql)):
             with place(directory / f"{name}-{count}") as where:
                 filled = fill(where, count)
                 key = "store_url" if "://" in where else "store_directory"
@@ -119,16 +119,3 @@ def _scanning(image: Path) -> Iterator[None]:
 def _quantile(seconds: list[float], share: float) -> float:
     ordered = sorted(seconds)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-@contextmanager
-def _sqlite(directory: Path) -> Iterator[str]:
-    yield str(directory)
-    for path in directory.glob("scanner.db*"):
-        path.unlink()
-
-
-@contextmanager
-def _postgresql(_directory: Path) -> Iterator[str]:
-    with start_postgresql() as running, running.database() as url:
-        yield url

@@ -419,7 +419,17 @@ def bench_advisories(arguments: argparse.Namespace) -> None:  # noqa: ARG001
         ask(work / "db", say)
 
 
+def bench_http(arguments: argparse.Namespace) -> None:
+    """Answers by digest over HTTP from stores that hold few and many, alone and while images are scanned."""
+    from bench_http import bench_http  # noqa: PLC0415 - needs the service
+
+    say("GET /v1/images/{digest}")
+    with work_directory() as work:
+        bench_http(work, arguments.digests, arguments.per_second, built_image("python"), say)
+
+
 BENCHMARKS = {
+    "http": bench_http,
     "advisories": bench_advisories,
     "answers": bench_answers,
     "policy": bench_policy,
@@ -444,6 +454,7 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=1_000_000, help="tiny files of one layer")
     parser.add_argument("--pushes", type=int, default=10_000, help="events of a burst")
     parser.add_argument("--images", type=int, default=2_000, help="distinct images of a burst")
+    parser.add_argument("--per-second", type=int, default=500, help="requests of http")
     parser.add_argument("--senders", type=int, default=16, help="requests of a burst at once")
     parser.add_argument(
         "--digests", type=int, nargs="+", default=[10_000, 1_000_000], help="sizes of the stores"
