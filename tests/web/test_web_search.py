@@ -65,7 +65,7 @@ def test_images_that_hold_a_package(where, purl, version, found):
     ("query", "code"),
     [
         pytest.param(
-            {"purl": "pkg:generic/openssl", "version": "<3"}, "unknown-version-order", id="order"
+            {"purl": "pkg:oci/openssl", "version": "<3"}, "unknown-version-order", id="order"
         ),
         pytest.param({"purl": "openssl"}, "invalid-reference", id="no_purl"),
         pytest.param({"purl": PURL, "version": "~>1"}, "invalid-reference", id="no_range"),
