@@ -34,7 +34,7 @@ def bench_matching(work: Path, say: Callable[[str], None]) -> None:
     """Print the median of repeated matches, and of the first one, whose versions nobody has parsed."""
     rng = random.Random(5)
     sources = [(f"source{n}", 3_000 if n == 0 else _tail(rng)) for n in range(3_000)]
-    names = {eco: [(f"{kind}-{n}", rng.randint(0, 8)) for n in range(2_000)] for _, kind, eco in _OTHERS}  # fmt: skip
+    names = {eco: [(f"{kind}-{n}", _few(rng)) for n in range(2_000)] for _, kind, eco in _OTHERS}
     _build(work, "Debian", _advisories("Debian:12", sources, rng, "2.{}-1+deb12u1"))
     for _, _, ecosystem in _OTHERS:
         _build(work, ecosystem, _advisories(ecosystem, names[ecosystem], rng, "1.{}.3"))
@@ -61,6 +61,11 @@ def bench_matching(work: Path, say: Callable[[str], None]) -> None:
 def _tail(rng: random.Random) -> int:
     """Most sources have few advisories, some have hundreds."""
     return min(int(rng.paretovariate(0.9) * 3), 400)
+
+
+def _few(rng: random.Random) -> int:
+    """One in five packages of an ecosystem that images have has advisories at all."""
+    return rng.randint(1, 10) if rng.random() < 0.2 else 0
 
 
 def _installed(rng: random.Random) -> Iterator[Package]:

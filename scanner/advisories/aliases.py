@@ -63,6 +63,10 @@ def _is_main(name: str) -> bool:
 
 def joined(namings: Sequence[Naming], advisory_ids: Sequence[str]) -> list[Vulnerability]:
     """Return the vulnerabilities that records speak of, each once, by main id."""
+    if len(namings) == 1 and namings[0].same:  # most packages that have any have one
+        return [
+            Vulnerability(_by_rank({*namings[0].same, *namings[0].subjects, *advisory_ids}), (0,))
+        ]
     sets = _Sets()
     for naming in namings:
         for name in naming.same:
@@ -104,7 +108,7 @@ def _by_rank(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _rank(name: str) -> tuple[int, int, int, str]:
-    match = _CVE.match(name)
+    match = _CVE.match(name) if name.startswith("CVE-") else None
     if match:
         return 0, int(match[1]), int(match[2]), name
     return (1 if name.startswith(_GHSA) else 2), 0, 0, name
