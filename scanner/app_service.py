@@ -31,9 +31,11 @@ from scanner.ports import (
 from scanner.telemetry import traced
 
 if TYPE_CHECKING:
+    from scanner.attest.private_keys import Passphrase
     from scanner.client import ClientOptions
     from scanner.service.current_policy import CurrentPolicy
     from scanner.service.worker import WorkerEnd, WorkerOptions
+    from scanner.store.service import SqlServiceStore
     from scanner.web._context import WebContext, WebhookEndpoint
     from scanner.web.server import ServerOptions
 
@@ -47,7 +49,7 @@ _WORKER_HEAD_SECONDS: Final = 5.0
 # Stores
 
 
-async def open_service_store(settings: Settings) -> ServiceStore:
+async def open_service_store(settings: Settings) -> SqlServiceStore:
     """Open the database for the service, making the embedded one first if need be; raises ``StoreError``."""
     from scanner.store.service import open_service_store as open_database  # noqa: PLC0415
 
@@ -289,14 +291,21 @@ async def check_openness(settings: Settings, host: str, store: ServiceStore) -> 
 
 
 async def serve(
-    settings: Settings, worker_command: Sequence[str], *, on_listening: Callable[[int], None]
+    settings: Settings,
+    worker_command: Sequence[str],
+    passphrase: Passphrase,
+    *,
+    on_listening: Callable[[int], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; the loops that nobody asks for run beside it.
 
+    ``passphrase`` is asked for where the signing key is encrypted.
+
     Raises:
-        SettingsError, StoreError: it cannot begin.
+        SettingsError, SigningKeyError, StoreError: it cannot begin.
     """
     from scanner.app_admission import open_admission  # noqa: PLC0415
+    from scanner.app_attest import open_service_signer, run_attesting  # noqa: PLC0415
     from scanner.app_loops import reconcile_targets, run_loops  # noqa: PLC0415
     from scanner.service.retention import run_retention  # noqa: PLC0415
     from scanner.service.verdicts import Verdicts  # noqa: PLC0415
@@ -305,6 +314,7 @@ async def serve(
     options = server_options(settings, worker_command)
     reconcile_targets(settings)
     check_credentials(settings)
+    signer = open_service_signer(settings, passphrase)
     store = await open_service_store(settings)
     try:
         await check_openness(settings, options.host, store)
@@ -322,6 +332,17 @@ async def serve(
                 run_retention(lambda: collect(settings), every_seconds=every_seconds)
             ),
         ]
+        if signer is not None:
+            attesting = run_attesting(
+                settings,
+                store,
+                signer,
+                lambda: policy.policy,
+                is_allowed=registry_check(settings),
+                tell_signed=lambda outcome: context.metrics.signings.labels(outcome).inc(),
+                tell_published=lambda state: context.metrics.publications.labels(state).inc(),
+            )
+            loops.append(asyncio.create_task(attesting))
         for loop in loops:
             loop.add_done_callback(_tell_end)
         try:

@@ -18,6 +18,7 @@ from scanner.attest.dsse import (
     as_wire,
     decode_base64,
     from_wire,
+    parse_envelope,
 )
 from scanner.attest.public_keys import VerificationKey
 from scanner.errors import UnverifiedError
@@ -73,7 +74,11 @@ class _Bundle(
 
 def key_hint(key: VerificationKey) -> str:
     """Return a key's id as sigstore writes it."""
-    return b64encode(bytes.fromhex(key.id)).decode()
+    return _hint_of(key.id)
+
+
+def _hint_of(key_id: str) -> str:
+    return b64encode(bytes.fromhex(key_id)).decode()
 
 
 def id_of(hint: str) -> str:
@@ -86,9 +91,22 @@ def id_of(hint: str) -> str:
 
 def encode_bundle(envelope: Envelope, key: VerificationKey) -> bytes:
     """Return the bundle of an envelope that ``key`` has signed; the same bytes for the same envelope."""
+    return _encode(envelope, key.id)
+
+
+def rebuild_bundle(content: bytes, key_id: str) -> bytes:
+    """Return the bundle of an encoded envelope that the key of this id has signed, as :func:`encode_bundle` does.
+
+    Raises:
+        UnverifiedError: ``malformed``.
+    """
+    return _encode(parse_envelope(content), key_id)
+
+
+def _encode(envelope: Envelope, key_id: str) -> bytes:
     bundle = _Bundle(
         media_type=BUNDLE_TYPE,
-        verification_material=_Material(public_key=_Hint(key_hint(key)), tlog_entries=[]),
+        verification_material=_Material(public_key=_Hint(_hint_of(key_id)), tlog_entries=[]),
         dsse_envelope=msgspec.convert(as_wire(envelope), _Envelope, from_attributes=True),
     )
     return msgspec.json.encode(bundle, order="sorted")

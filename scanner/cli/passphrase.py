@@ -33,6 +33,14 @@ def passphrase_of(where: str) -> Callable[[], bytes]:
     return passphrase
 
 
+def take_passphrase(where: str) -> Callable[[], bytes]:
+    """Return the same, with the passphrase taken out of the environment: processes started from here have it not."""
+    given = from_environment()
+    for name in VARIABLES:
+        os.environ.pop(name, None)
+    return passphrase_of(where) if given is None else lambda: given
+
+
 def from_environment() -> bytes | None:
     """Return the passphrase that the environment gives; an empty one is one, too."""
     for name in VARIABLES:

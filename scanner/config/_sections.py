@@ -149,6 +149,10 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 class AttestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is signed, with which key, and whose signatures count."""
 
+    enabled: Literal["auto", "yes", "no"] = "auto"
+    """Whether ``scanner serve`` signs what was scanned: yes, no, or auto: if ``attest.key`` is set or a key was made before."""
+    publish: bool = False
+    """Whether ``scanner serve`` publishes what it has signed beside the images; its credentials must be good for pushing."""
     key: str = ""
     """Private key to sign with: a PEM file, or the URI of a KMS or HSM. Default: signing.key beside the embedded database, made when it is first needed."""
     public_key: str = ""

@@ -11,6 +11,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from scanner.ports import JobState
+from scanner.ports.attestations import PublicationState
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _LATENCY_BUCKETS: Final = (
@@ -99,6 +100,24 @@ class Metrics:
             "1 if the policy in use is what its file says; 0 if that cannot be read, and an older one counts.",
             registry=self.registry,
         )
+        self.signings = Counter(
+            "scanner_attestations_signed",
+            "Images whose statements were to be signed, by what became of them.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.publications = Counter(
+            "scanner_attestations_published",
+            "Tries to publish the statements about an image, by what became of them.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.publications_waiting = Gauge(
+            "scanner_attestations_waiting",
+            "Images in repositories whose statements are to be published yet, by how the last try ended.",
+            ("state",),
+            registry=self.registry,
+        )
         self.workers = Gauge(
             "scanner_workers", "Worker processes that this process runs.", registry=self.registry
         )
@@ -112,6 +131,12 @@ class Metrics:
         for state, count in counts.items():
             self.scans.labels(state).set(count)
         self.queue_age.set(queue_age_seconds)
+
+    def set_publications(self, counts: Mapping[PublicationState, int]) -> None:
+        """Show what is to be published yet; states of nothing any more go to zero."""
+        self.publications_waiting.clear()
+        for state in set(PublicationState) - {PublicationState.PUBLISHED}:
+            self.publications_waiting.labels(state).set(counts.get(state, 0))
 
     def text(self) -> bytes:
         """Return everything in the text format."""

@@ -23,7 +23,7 @@ from support.image_builder import Image, ImageIndex, digest
 _CONFIG = """\
 version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
-storage: {{filesystem: {{rootdirectory: {directory}}}}}
+storage: {{filesystem: {{rootdirectory: {directory}}}, maintenance: {{readonly: {{enabled: {read_only}}}}}}}
 http: {{addr: "127.0.0.1:{port}"}}
 """
 _NOTIFICATIONS = """\
@@ -92,7 +92,11 @@ def free_port() -> int:
 
 @contextmanager
 def start_registry(
-    directory: Path, *, port: int = 0, notify: tuple[str, str] | None = None
+    directory: Path,
+    *,
+    port: int = 0,
+    notify: tuple[str, str] | None = None,
+    read_only: bool = False,
 ) -> Iterator[RunningRegistry]:
     """Run a registry that keeps its data below ``directory``; skip without the program, but not in CI.
 
@@ -106,7 +110,7 @@ def start_registry(
         pytest.skip(message)
     port = port or free_port()
     config = directory / "config.yml"
-    text = _CONFIG.format(directory=directory / "data", port=port)
+    text = _CONFIG.format(directory=directory / "data", port=port, read_only=str(read_only).lower())
     if notify is not None:
         text += _NOTIFICATIONS.format(url=notify[0], authorization=notify[1])
     config.write_text(text)

@@ -30,12 +30,18 @@ def COMMAND(config: Path | None, **options: Any) -> None:  # noqa: N802 - what e
     """
     import asyncio  # noqa: PLC0415 - `scanner --help` imports every command
 
-    from scanner import app_service  # noqa: PLC0415
+    from scanner import app_attest, app_service  # noqa: PLC0415
+    from scanner.cli.passphrase import take_passphrase  # noqa: PLC0415
 
     chosen = {f"server.{name}": value for name, value in options.items() if value is not None}
     settings = load_settings(config, chosen)
     app_service.set_up_service_logs(settings)
-    asyncio.run(app_service.serve(settings, _worker_command(config), on_listening=_tell(settings)))
+    passphrase = take_passphrase(settings.attest.key or str(app_attest.key_path(settings)))
+    asyncio.run(
+        app_service.serve(
+            settings, _worker_command(config), passphrase, on_listening=_tell(settings)
+        )
+    )
 
 
 def _worker_command(config: Path | None) -> list[str]:

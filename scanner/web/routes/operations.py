@@ -61,12 +61,14 @@ async def _metrics_text(call: Call[NoParameters, None]) -> web.StreamResponse:
     metrics.policy_current.set(call.context.judge.is_current)
     try:
         state = await call.context.store.queue_counts()
+        waiting = await call.context.store.publications_waiting()
         await call.request.app[FINISHED].measure()
     except StoreError as error:
         _LOG.warning("queue not measured", extra={"code": error.code})
         metrics.store_up.set(0)
     else:
         metrics.set_scans(state.counts, state.age_seconds)
+        metrics.set_publications(waiting)
         metrics.store_up.set(1)
     return web.Response(body=metrics.text(), headers={"Content-Type": _metrics.MEDIA_TYPE})
 
