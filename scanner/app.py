@@ -15,11 +15,13 @@ from scanner.config import Settings
 from scanner.errors import SettingsError, StoreError
 from scanner.layers.cache_files import remove_abandoned, save
 from scanner.pipeline.context import ScanContext
+from scanner.pipeline.match import Matching
 from scanner.ports import Analyzer, ReportStore, SourceOptions
 from scanner.sources._registry_proxy import read_proxies
 
 _FINGERPRINT_CHARS: Final = 16
 _M_ARENA_MAX: Final = -8
+_ADVISORIES: Final = "advisories"
 
 
 def data_directory(settings: Settings, environment: Mapping[str, str] | None = None) -> Path:
@@ -98,7 +100,15 @@ def open_store(settings: Settings) -> ReportStore:
     return open_database(store_location(settings))
 
 
-def build_context(settings: Settings, store: ReportStore) -> ScanContext:
+def advisories_directory(settings: Settings) -> Path:
+    """Return where the databases of advisories are."""
+    chosen = settings.advisories.directory
+    return Path(chosen).expanduser() if chosen else data_directory(settings) / _ADVISORIES
+
+
+def build_context(
+    settings: Settings, store: ReportStore, matching: Matching | None = None
+) -> ScanContext:
     """Return what scans need.
 
     Raises:
@@ -130,6 +140,7 @@ def build_context(settings: Settings, store: ReportStore) -> ScanContext:
         cache_dir=cache_dir,
         mime=mime_type,
         layers_parallel=settings.scan.layers_parallel,
+        matching=matching,
     )
 
 

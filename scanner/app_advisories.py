@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,18 +12,20 @@ from typing import TYPE_CHECKING, Final
 
 from scanner import app, discovery
 from scanner.config import Settings
-from scanner.errors import ScannerError, SettingsError
+from scanner.errors import ScannerError, SettingsError, StoreError
+from scanner.model import AdvisoryState, ScanReport
 from scanner.ports.feed import Feed, FeedSource
 
 if TYPE_CHECKING:
     from scanner.advisories.database import AdvisoryDatabases
     from scanner.advisories.update import Updated, UpdateOptions
     from scanner.advisories.update_state import UnitStatus
+    from scanner.pipeline.match import Matching
 
-_DIRECTORY: Final = "advisories"
 _ENRICHMENTS: Final = ("kev", "epss")
 """Always wanted: small, and about every ecosystem."""
 _WAIT_SECONDS: Final = 600.0
+_HINTED_COUNT: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,7 @@ class Failed:
 
 def directory(settings: Settings) -> Path:
     """Return where the databases are."""
-    chosen = settings.advisories.directory
-    return Path(chosen).expanduser() if chosen else app.data_directory(settings) / _DIRECTORY
+    return app.advisories_directory(settings)
 
 
 def max_age(settings: Settings) -> timedelta:
@@ -244,3 +246,60 @@ def open_databases(settings: Settings) -> AdvisoryDatabases:
     from scanner.advisories.database import AdvisoryDatabases  # noqa: PLC0415 - as above
 
     return AdvisoryDatabases(directory(settings))
+
+
+def matching(settings: Settings) -> Matching:
+    """Return how scans come by the databases of these settings; what they miss is remembered for the next update."""
+    from scanner.advisories.names import ECOSYSTEMS  # noqa: PLC0415 - as above
+    from scanner.advisories.update_state import mark_wanted  # noqa: PLC0415
+    from scanner.pipeline.match import Advisories, Matching  # noqa: PLC0415
+
+    @contextmanager
+    def opened() -> Iterator[Advisories]:
+        with open_databases(settings) as databases:
+            if databases.broken:
+                unit, reason = next(iter(databases.broken.items()))
+                error = StoreError(f"advisories of {unit}", reason)
+                error.hint = f"build them anew: scanner db update {unit}"
+                raise error
+            yield Advisories(databases, _state(settings, databases))
+
+    def tell_missing(ecosystems: Iterable[str]) -> None:
+        for ecosystem in ecosystems:
+            # Else a type of packages, or a distribution, that nobody publishes advisories of.
+            if ecosystem[:1].isupper() or ecosystem in ECOSYSTEMS.values():
+                mark_wanted(directory(settings), unit_of(settings, ecosystem))
+
+    return Matching(opened, tell_missing)
+
+
+def _state(settings: Settings, databases: AdvisoryDatabases) -> AdvisoryState:
+    from scanner.advisories.update_state import (  # noqa: PLC0415 - as above
+        checked_at,
+        is_due,
+        load_state,
+        now_utc,
+    )
+
+    where, now = directory(settings), now_utc()
+    moments = {u: checked_at(one.about, load_state(where, u)) for u, one in databases.units.items()}
+    due = tuple(unit for unit, at in moments.items() if is_due(at, now, max_age(settings)))
+    return AdvisoryState(stamp=databases.stamp(), checked_at=moments, out_of_date=due)
+
+
+def hint(settings: Settings, report: ScanReport) -> str:
+    """Return what to do so that vulnerabilities are looked for, or looked for in newer data; empty if all is well."""
+    from scanner.advisories.update_state import wanted_units  # noqa: PLC0415 - as above
+
+    have = {u for i in report.images if i.advisories for u in i.advisories.checked_at}
+    wanted = [unit for unit in wanted_units(directory(settings)) if unit not in have]
+    if any(image.packages and not image.advisories for image in report.images) and wanted:
+        return f"vulnerabilities were not looked for, as there is no advisory data: scanner db update {_words(wanted)}"
+    if any(issue.code == "no-advisory-data" for i in report.images for issue in i.coverage.issues):
+        return f"advisory data is missing: scanner db update {_words(wanted)}" if wanted else ""
+    due = sorted({u for i in report.images if i.advisories for u in i.advisories.out_of_date})
+    return f"advisory data is out of date ({', '.join(due)}): scanner db update" if due else ""
+
+
+def _words(units: Sequence[str]) -> str:
+    return " ".join(shlex.quote(unit) for unit in units[:_HINTED_COUNT])

@@ -22,6 +22,7 @@ from scanner.model.reference import (
     parse_reference,
 )
 from scanner.model.report import (
+    AdvisoryState,
     Coverage,
     FileIssue,
     ImageReport,
@@ -37,6 +38,7 @@ from scanner.model.vulnerability import VulnerabilityFacts, vulnerability_facts
 
 __all__ = [
     "Advisory",
+    "AdvisoryState",
     "Affected",
     "AffectedRange",
     "Coverage",

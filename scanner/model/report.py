@@ -128,6 +128,17 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     """Kinds of finding that this scan did not look for: their absence says nothing."""
 
 
+class AdvisoryState(msgspec.Struct, frozen=True, kw_only=True):
+    """The advisories that packages were matched with."""
+
+    stamp: str
+    """Changes when any of their content does."""
+    checked_at: dict[str, str]
+    """When each publisher was last asked (RFC 3339), by ecosystem as ``scanner db status`` names it."""
+    out_of_date: tuple[str, ...]
+    """Those of them that are older than the settings allow."""
+
+
 class ImageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One image of one platform."""
 
@@ -144,6 +155,8 @@ class ImageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     findings: tuple[Finding, ...] = ()
     error: str = ""
     """Why nothing was scanned, when ``state`` is failed."""
+    advisories: AdvisoryState | None = None
+    """What vulnerabilities were looked for with; None where they were not (since 1.1)."""
 
     @property
     def is_of_manifests(self) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scanner.errors import LimitExceededError, ScanCancelledError
 from scanner.layers.scan import LayerScanner
+from scanner.pipeline.match import Matching
 from scanner.ports import Analyzer, Limits, Progress, ReportStore, SourceFactory, SourceOptions
 
 
@@ -29,6 +30,8 @@ class ScanContext:
     mime: Callable[[bytes], str]
     layers_parallel: int = 2
     """Layers read at once; a registry can be slower with more streams."""
+    matching: Matching | None = None
+    """Where advisories come from; None looks for no vulnerabilities."""
     _making: threading.RLock = field(default_factory=threading.RLock, compare=False)
     """Layers' threads ask together; what is made must be made by one."""
 

@@ -1,4 +1,4 @@
-"""Scan what one reference names: resolve, then per image extract, merge and report."""
+"""Scan what one reference names: resolve, then per image extract, merge and report; last, match."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from scanner.model import (
 from scanner.pipeline.assemble import assemble
 from scanner.pipeline.context import ScanContext, ScanRun
 from scanner.pipeline.extract import LayerJob, extract
+from scanner.pipeline.match import match_images
 from scanner.pipeline.resolve import Plan, PlannedImage, open_source, plan, platform_matches
 from scanner.ports import ImageSource, Progress
 from scanner.sources._documents import parse_config, parse_manifest
@@ -68,6 +69,9 @@ def scan(
         planned = plan(source, platforms, context.limits)
         images, skipped = _images(planned, source, platforms, context, run)
         name = source.reference
+    if context.matching is not None:
+        run.enter("match")
+        images = match_images(images, context.matching)
     run.enter("")
     return ScanReport(
         schema_version=SCHEMA_VERSION,

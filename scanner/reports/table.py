@@ -317,7 +317,7 @@ def _image_coverage(paper: _Paper, image: ImageReport, unseen: str) -> None:
         2,
     )
     if unseen:
-        paper.wrapped("not yet", f"{unseen}: this version does not look for them", 2)
+        paper.wrapped("not yet", f"{unseen}: not looked for, as there is no data", 2)
 
 
 def _issues(paper: _Paper, issues: Sequence[FileIssue]) -> None:

@@ -57,7 +57,7 @@ def is_written(connection: Connection, report: ScanReport) -> bool:
     known = _known(connection, list(fresh))
     return all(
         image.digest in known
-        and known[image.digest]["report_fingerprint"] == report.fingerprint
+        and known[image.digest]["report_fingerprint"] == _kept_as(report, is_fresh=True)
         and _is_written(known[image.digest], fresh[image.digest])
         for image in report.images
     )
@@ -88,12 +88,12 @@ def write_report(
             report,
             image,
             reference=f"{where}@{digest}" if where else report.reference,
-            report_fingerprint=report.fingerprint + ("" if digest in fresh else _TOLD),
+            report_fingerprint=_kept_as(report, is_fresh=digest in fresh),
             at_ms=at_ms,
         )
         for digest, image in sorted(images.items())
     ]
-    keys, changed = _write_images(connection, rows, fresh)
+    keys, changed = _write_images(connection, rows, fresh, _stamp(report))
     told = [row for row in rows if row["digest"] in changed and row["digest"] not in fresh]
     _write_told(connection, told, images)
     if changed:
@@ -109,8 +109,23 @@ def write_report(
     _attestations.ask(connection, (key for digest, key in keys.items() if digest != left_out))
 
 
+def _stamp(report: ScanReport) -> str:
+    """Return what tells matches with one state of the advisories from those with another; empty without any."""
+    stamps = (image.advisories.stamp for image in report.images if image.advisories)
+    return next((f"-{stamp[:16]}" for stamp in stamps), "")
+
+
+def _kept_as(report: ScanReport, *, is_fresh: bool) -> str:
+    """Return the fingerprint under which a report is kept to be told.
+
+    What the scan itself has stored knows nothing of advisories, so that it can answer other scans tomorrow.
+    """
+    stamp = _stamp(report)
+    return report.fingerprint + (f"{stamp}{_TOLD}" if stamp or not is_fresh else "")
+
+
 def _fresh_reports(connection: Connection, report: ScanReport) -> dict[str, str]:
-    """Return images whose report the scan itself has stored today, and when; digest by digest.
+    """Return images whose report is stored since today, by the scan itself or after a match like this, and when.
 
     One with a layer that could not be read was not stored: what is there under its name is an older one.
     """
@@ -123,14 +138,14 @@ def _fresh_reports(connection: Connection, report: ScanReport) -> dict[str, str]
         return {}
     query = select(IMAGE_REPORTS.c.digest, IMAGE_REPORTS.c.created_at).where(
         IMAGE_REPORTS.c.digest.in_(digests),
-        IMAGE_REPORTS.c.fingerprint == report.fingerprint,
+        IMAGE_REPORTS.c.fingerprint == _kept_as(report, is_fresh=True),
         IMAGE_REPORTS.c.created_at >= report.started_at[:10],
     )
     return {row.digest: row.created_at for row in connection.execute(query)}
 
 
 def _write_images(
-    connection: Connection, rows: Sequence[dict[str, Any]], fresh: Mapping[str, str]
+    connection: Connection, rows: Sequence[dict[str, Any]], fresh: Mapping[str, str], stamp: str
 ) -> tuple[dict[str, int], set[str]]:
     """Write rows of ``images``; return the keys by digest, and the digests whose contents are to be written."""
     known = _known(connection, [row["digest"] for row in rows])
@@ -138,7 +153,7 @@ def _write_images(
     for row in rows:
         before = known.get(row["digest"])
         if before is None or not (
-            _is_better(before, row)
+            _is_better(before, row, stamp)
             or (
                 before["report_fingerprint"] == row["report_fingerprint"]
                 and _is_written(before, fresh.get(row["digest"]))
@@ -160,10 +175,13 @@ def _known(connection: Connection, digests: Sequence[str]) -> dict[str, Mapping[
     return found
 
 
-def _is_better(before: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+def _is_better(before: Mapping[str, Any], row: Mapping[str, Any], stamp: str) -> bool:
     """Whether what is known says more than what is to be written."""
     states = [WORST.index(ScanState(one["state"])) for one in (before, row)]
-    may_replace = row["state"] != _FAILED and before["fingerprint"] != row["fingerprint"]
+    is_other = before["fingerprint"] != row["fingerprint"]
+    if stamp and stamp not in before["report_fingerprint"]:
+        is_other = True  # data that is not there any more must not be told as if it were
+    may_replace = row["state"] != _FAILED and is_other
     return states[0] < states[1] and not may_replace
 
 
@@ -243,7 +261,7 @@ def _write_index(
         at_ms=at_ms,
     )
     before = known.get(row["digest"])
-    if before is not None and _is_better(before, row):
+    if before is not None and _is_better(before, row, _stamp(report)):
         return int(before["key"])
     upsert(connection, IMAGES, [row], key=("digest",))
     key = _known(connection, [row["digest"]])[row["digest"]]["key"]

@@ -105,7 +105,7 @@ def test_why_a_finding_is_low(evidence, want):
 def test_says_that_nothing_was_found_only_with_what_was_looked_at():
     text = written(with_findings())
     assert "No findings." in text
-    assert "vulnerabilities: this version does not look for them" in text
+    assert "vulnerabilities: not looked for, as there is no data" in text
     assert "Could not be looked at as it should have been:" in text
 
 

@@ -120,6 +120,8 @@ def COMMAND(  # noqa: N802 - what every command module exports
             progress.close()
     report = judge(report)
     write_report(report, format_name, output)
+    if not server:
+        _tell_hint(settings, report)
     if timings:
         _tell_timings(report)
     raise click.exceptions.Exit(exit_code_of(report, fail_on))
@@ -132,7 +134,9 @@ def scan_here(
     with _stoppable() as cancelled:
         store = app.open_store(settings)
         try:
-            context = app.build_context(settings, store)
+            from scanner import app_advisories  # noqa: PLC0415 - `scanner --help` imports every command
+
+            context = app.build_context(settings, store, app_advisories.matching(settings))
             calm_interpreter()
             report = scan(reference, wanted, context, progress or SilentProgress(), cancelled)
             store.record_scan(report, is_whole=not wanted)
@@ -188,6 +192,14 @@ def _stoppable() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _tell_hint(settings: Settings, report: ScanReport) -> None:
+    from scanner import app_advisories  # noqa: PLC0415 - as above
+
+    hint = app_advisories.hint(settings, report)
+    if hint:
+        click.echo(hint, err=True)
 
 
 def _tell_timings(report: ScanReport) -> None:
