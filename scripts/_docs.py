@@ -340,7 +340,7 @@ def _standard_row(control: Control) -> tuple[str, ...]:
 
 
 def plugins_page() -> str:
-    """Return the page that lists analyzers, sources, report formats, predicates and webhooks."""
+    """Return the page that lists analyzers, sources, report formats, predicates, admission protocols and webhooks."""
     lines = [
         "# Plug-ins",
         "",
@@ -350,7 +350,7 @@ def plugins_page() -> str:
         "[package format](how-to/add-a-package-format.md), [secret rule](how-to/add-a-secret-rule.md),",
         "[crypto or config check](how-to/add-a-crypto-or-config-check.md), [source](how-to/add-a-source.md),",
         "[report format](how-to/add-a-report-format.md), [predicate](how-to/add-a-predicate.md), [pod control](how-to/add-a-pod-control.md),",
-        "[webhook](how-to/add-a-webhook.md).",
+        "[admission protocol](how-to/add-an-admission-protocol.md), [webhook](how-to/add-a-webhook.md).",
         "",
         "## Analyzers",
         "",
@@ -376,6 +376,11 @@ def plugins_page() -> str:
     lines += _table(
         ("predicate", "type", "states"),
         ((_code(p.name), _code(p.type), p.summary) for p in discovery.predicates().values()),
+    )
+    lines += ["", "## Admission", "", "How to have them asked: [admission](admission.md).", ""]
+    lines += _table(
+        ("protocol", "for"),
+        ((_code(p.name), p.summary) for p in discovery.admission_protocols().values()),
     )
     lines += ["", "## Webhooks", "", "How to have them sent: [webhooks](webhooks.md).", ""]
     lines += _table(

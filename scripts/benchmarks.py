@@ -394,6 +394,14 @@ def bench_policy(arguments: argparse.Namespace) -> None:  # noqa: ARG001
     bench_policies(say, findings_count=5_000, waivers_count=200)
 
 
+def bench_admission(_arguments: argparse.Namespace) -> None:
+    """AdmissionReviews of ten images that the store knows."""
+    from bench_admission import bench_admissions  # noqa: PLC0415 - needs the service
+
+    with work_directory() as work:
+        bench_admissions(work, say)
+
+
 def bench_match(_arguments: argparse.Namespace) -> None:
     """A 1,000-package image matched with advisories from databases on disk."""
     from bench_match import bench_matching  # noqa: PLC0415 - needs the databases
@@ -429,6 +437,7 @@ def bench_http(arguments: argparse.Namespace) -> None:
 
 
 BENCHMARKS = {
+    "admission": bench_admission,
     "http": bench_http,
     "advisories": bench_advisories,
     "answers": bench_answers,

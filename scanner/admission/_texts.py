@@ -16,7 +16,9 @@ _ANNOTATION_LENGTH: Final = 1_000
 
 def cut(text: str, most: int) -> str:
     """Return a text as one printable line of at most ``most`` characters."""
-    shown = "".join(c if c.isprintable() else "?" for c in text[: most + 1])
+    shown = text[: most + 1]
+    if not shown.isprintable():  # hardly ever, and one look is a hundred times cheaper
+        shown = "".join(c if c.isprintable() else "?" for c in shown)
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 

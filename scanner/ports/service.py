@@ -124,6 +124,8 @@ class ImageSummary(msgspec.Struct, frozen=True, kw_only=True):
     reference: str
     """By which it was scanned last."""
     fingerprint: str
+    report_fingerprint: str = ""
+    """Under which its report is kept: another one, if the same scan was matched with other advisories."""
     scanned_at: datetime
 
 

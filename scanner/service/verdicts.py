@@ -28,7 +28,7 @@ _AT_ONCE: Final = 4
 class _Key(NamedTuple):
     digest: str
     scanned_at: datetime
-    fingerprint: str
+    report_fingerprint: str
     policy_digest: str
     name: str
     namespace: str
@@ -83,7 +83,7 @@ class Verdicts:
         key = _Key(
             image.digest,
             image.scanned_at,
-            image.fingerprint,
+            image.report_fingerprint,
             policy.document.digest,
             name,
             namespace,

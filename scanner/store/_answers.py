@@ -23,7 +23,7 @@ _SHORT: Final = [
     IMAGES.c[name]
     for name in (
         *("digest", "kind", "platform", "config_digest", "state", "packages_count", "coverage"),
-        *("error", "reference", "fingerprint", "scanned_at"),
+        *("error", "reference", "fingerprint", "report_fingerprint", "scanned_at"),
         *(f"{severity}_count" for severity in Severity),
     )
 ]
@@ -119,6 +119,7 @@ def _summary(row: Row[Any]) -> ImageSummary:
         error=row.error,
         reference=row.reference,
         fingerprint=row.fingerprint,
+        report_fingerprint=row.report_fingerprint,
         scanned_at=from_ms(row.scanned_at),
     )
 

@@ -88,6 +88,7 @@ def test_every_plug_in():
         *(a.name for a in discovery.analyzers()),
         *(s.name for s in discovery.source_factories()),
         *discovery.report_formats(),
+        *discovery.admission_protocols(),
     ]
     assert [n for n in names if f"`{n}`" not in text] == []
 

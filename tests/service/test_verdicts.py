@@ -51,11 +51,11 @@ class Reports:
             raise StoreError("db", "gone")
 
 
-def summary(scanned_at=NOW, digest=DIGEST):
+def summary(scanned_at=NOW, digest=DIGEST, report="f"):
     return ImageSummary(
         digest=digest, kind="image", platform="linux/amd64", config_digest="", state="complete",
         severities={}, packages_count=0, coverage={}, error="", reference="reg.example/app:1",
-        fingerprint="f", scanned_at=scanned_at,
+        fingerprint="f", report_fingerprint=report, scanned_at=scanned_at,
     )  # fmt: skip
 
 
@@ -88,7 +88,8 @@ def test_not_for_another_scan_place_or_policy():
     setting.ask(summary(NOW + timedelta(seconds=1)))
     setting.ask(summary(), namespace="prod")
     setting.ask(summary(), name="reg.example/other")
-    assert setting.store.asked == 4
+    setting.ask(summary(report="matched again"))
+    assert setting.store.asked == 5
     setting.body, setting.stamp = "rules: []\n", 1
     setting.current.refresh()
     assert setting.ask(summary()) == [Decision.ALLOW]
