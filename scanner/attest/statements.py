@@ -15,6 +15,7 @@ from scanner.attest.dsse import PAYLOAD_TYPE, Envelope, Signature, pae
 from scanner.attest.private_keys import Signer
 from scanner.attest.statement import encode_statement
 from scanner.model import Digest, ScanReport, ScanState, Verdict, parse_digest
+from scanner.model.freshness import advisories_checked_at
 from scanner.ports.attest import Attested, Predicate
 from scanner.reports._shared import finished_at, is_index, name_of, unique_images
 
@@ -72,7 +73,8 @@ def sign_report(
 ) -> list[DigestStatements]:
     """Return signed statements for every digest of a report; ``verdicts`` are by digest, ``is_whole`` as above.
 
-    ``advisories_at`` is when the advisories that packages were compared with were fetched; None if unknown.
+    ``advisories_at`` is when the advisories that packages were compared with were fetched; if not given, as the
+    report says itself.
 
     Nothing is stated of a digest of which nothing could be scanned: that would replace what was seen before.
 
@@ -91,7 +93,7 @@ def sign_report(
                 scanned_at=scanned_at,
                 expires_at=scanned_at + valid,
                 verdict=(verdicts or {}).get(digest),
-                advisories_at=advisories_at,
+                advisories_at=advisories_at or advisories_checked_at(part),
             ),
             predicates,
             signer,
@@ -108,7 +110,6 @@ def sign_digest(
     *,
     valid: timedelta,
     verdict: Verdict | None = None,
-    advisories_at: datetime | None = None,
 ) -> DigestStatements:
     """Return signed statements about the report's own digest alone; raises as :func:`sign_report`."""
     scanned_at = finished_at(report)
@@ -119,7 +120,7 @@ def sign_digest(
         scanned_at=scanned_at,
         expires_at=scanned_at + valid,
         verdict=verdict,
-        advisories_at=advisories_at,
+        advisories_at=advisories_checked_at(report),
     )
     return _sign_one(attested, predicates, signer)
 

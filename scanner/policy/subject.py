@@ -10,6 +10,7 @@ import msgspec
 
 from scanner.errors import InvalidReferenceError
 from scanner.model import FileIssue, ImageReport, ScanReport, parse_reference
+from scanner.model.freshness import advisories_checked_at
 from scanner.model.vulnerability import parse_moment
 
 _STARTS_CONTAINER: Final = re.compile(r"(?:\A|#\(nop\)\s+)(?:CMD|ENTRYPOINT)\b")
@@ -44,7 +45,10 @@ def subject_of(
     advisories_at: datetime | None = None,
     signed_by: tuple[str, ...] = (),
 ) -> Subject:
-    """Return what a report says, for a policy; ``scanned_at`` is when the report's scan began if not given."""
+    """Return what a report says, for a policy.
+
+    If not given, ``scanned_at`` is when the report's scan began, and ``advisories_at`` what the report says itself.
+    """
     name, tag = _named(report.reference)
     return Subject(
         digest=report.digest,
@@ -54,7 +58,7 @@ def subject_of(
         images=report.images,
         skipped=report.skipped,
         scanned_at=scanned_at or parse_moment(report.started_at),
-        advisories_at=advisories_at,
+        advisories_at=advisories_at or advisories_checked_at(report),
         signed_by=signed_by,
     )
 

@@ -78,7 +78,8 @@ class SigningTask(msgspec.Struct, frozen=True, kw_only=True):
     image_key: int
     digest: str
     scanned_at: datetime
-    fingerprint: str
+    report_fingerprint: str
+    """Of what its report was made with, advisories included; empty for an index."""
     asked_id: str
     """Hand back with the answer: what is scanned meanwhile is looked at again."""
     attempts: int

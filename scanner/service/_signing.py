@@ -95,7 +95,7 @@ def _statements(
 def _basis(setup: Setup, task: SigningTask, verdict: Verdict) -> str:
     """Return a hash of what the statements follow from: the moment of the verdict is no part of that."""
     lasting = msgspec.structs.replace(verdict, evaluated_at="")
-    return _hash(setup.digest, task.digest, task.scanned_at, task.fingerprint, lasting)
+    return _hash(setup.digest, task.digest, task.scanned_at, task.report_fingerprint, lasting)
 
 
 def _hash(*parts: object) -> str:

@@ -73,7 +73,7 @@ def signing_tasks(connection: Connection, limit: int) -> list[SigningTask]:
     due = (
         select(
             *(asked.image_key, asked.asked_id, asked.attempts, asked.basis),
-            *(IMAGES.c.digest, IMAGES.c.scanned_at, IMAGES.c.fingerprint),
+            *(IMAGES.c.digest, IMAGES.c.scanned_at, IMAGES.c.report_fingerprint),
         )
         .join(IMAGES, IMAGES.c.key == asked.image_key)
         .where(asked.due_at.is_not(None), asked.due_at <= now)
@@ -90,7 +90,7 @@ def signing_tasks(connection: Connection, limit: int) -> list[SigningTask]:
             image_key=row.image_key,
             digest=row.digest,
             scanned_at=from_ms(row.scanned_at),
-            fingerprint=row.fingerprint,
+            report_fingerprint=row.report_fingerprint,
             asked_id=row.asked_id,
             attempts=row.attempts,
             basis=row.basis,
