@@ -178,7 +178,7 @@ class ScanReport(msgspec.Struct, frozen=True, kw_only=True):
     """RFC 3339, UTC."""
     seconds: float
     stage_seconds: dict[str, float]
-    """Where the time went: ``resolve``, ``extract``, ``merge``."""
+    """Where the time went: ``resolve``, ``extract``, ``merge``, ``match``."""
     state: ScanState
     """The worst of the images'."""
     images: tuple[ImageReport, ...]

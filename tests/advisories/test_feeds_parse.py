@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from pathlib import Path
 
 import pytest
 from support.feed_files import COMPRESSIONS, parse, tarred
@@ -426,6 +427,8 @@ def test_hostile_files_give_nothing_and_raise_input_errors_only(tmp_path, feed, 
 
 @pytest.mark.parametrize("feed", discovery.feeds().values(), ids=lambda f: f.name)
 def test_every_feed_says_who_it_is_from(feed):
+    page = (Path(__file__).resolve().parents[2] / "docs/advisories.md").read_text()
+    assert f"| `{feed.name}` |" in page
     assert feed.licence
     assert feed.attribution
     assert feed.url.startswith("https://")
