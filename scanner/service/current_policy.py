@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Hashable
 from typing import Final
 
-from scanner.errors import SettingsError
 from scanner.policy.compiled import Policy
 
 CHECK_SECONDS: Final = 2.0
@@ -45,11 +44,11 @@ class CurrentPolicy:
         self._seen = stamp
         try:
             policy = self._read()
-        except SettingsError as error:
-            self.error = str(error)
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not end the looking, nor be kept quiet
+            self.error = str(error) or type(error).__name__
             _LOG.error(
                 "the policy cannot be used: the one before it stays",
-                extra={"reason": str(error), "policy_digest": self.policy.document.digest},
+                extra={"reason": self.error, "policy_digest": self.policy.document.digest},
             )
             return
         self.policy, self.error = policy, ""

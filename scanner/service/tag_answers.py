@@ -12,6 +12,8 @@ from scanner.errors import ScannerError, UpstreamError
 from scanner.service._walk import Names, OpenNames
 
 _THREADS: Final = 16
+_OF_ONE_REGISTRY: Final = 4
+"""Requests to one registry at once: one that hangs must not keep others' answers waiting."""
 _KEPT_COUNT: Final = 4_096
 _ERROR_SECONDS: Final = 2.0
 """A registry that does not answer is not asked for the same tag again for so long."""
@@ -41,7 +43,8 @@ class TagAnswers:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="admission-tags")
         self._open: dict[str, Names] = {}
         self._kept: dict[tuple[str, str, str], _Answer] = {}
-        self._running: dict[tuple[str, str, str], asyncio.Future[_Answer]] = {}
+        self._running: dict[tuple[str, str, str], asyncio.Task[_Answer]] = {}
+        self._gates: dict[str, asyncio.Semaphore] = {}
 
     async def digest(self, registry: str, repository: str, tag: str) -> str:
         """Return what a tag leads to now, or a few seconds ago; empty if there is no such tag.
@@ -60,8 +63,7 @@ class TagAnswers:
     async def _asked(self, key: tuple[str, str, str]) -> _Answer:
         running = self._running.get(key)
         if running is None:
-            loop = asyncio.get_running_loop()
-            running = self._running[key] = loop.run_in_executor(self._threads, self._ask, key)
+            running = self._running[key] = asyncio.create_task(self._run(key))
             running.add_done_callback(lambda done: self._done(key, done))
         try:
             # Shielded: others may wait for the same answer, and it is good for those who ask next.
@@ -71,7 +73,13 @@ class TagAnswers:
             error = UpstreamError(key[0], "ask for a tag", reason, retryable=True)
             return _Answer(0.0, "", error)
 
-    def _done(self, key: tuple[str, str, str], done: asyncio.Future[_Answer]) -> None:
+    async def _run(self, key: tuple[str, str, str]) -> _Answer:
+        gate = self._gates.setdefault(key[0], asyncio.Semaphore(_OF_ONE_REGISTRY))
+        async with gate:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, self._ask, key)
+
+    def _done(self, key: tuple[str, str, str], done: asyncio.Task[_Answer]) -> None:
         self._running.pop(key, None)
         if not done.cancelled() and done.exception() is None:
             if len(self._kept) >= _KEPT_COUNT:

@@ -80,6 +80,19 @@ def test_begins_with_a_right_one_only(tmp_path):
         opened(tmp_path / "missing.yaml")
 
 
+def test_a_defect_in_reading_is_told_like_any_other():
+    def read():
+        if stamps[-1]:
+            raise ZeroDivisionError
+        return read_policy("default")
+
+    stamps = [0]
+    current = CurrentPolicy(read, lambda _policy: stamps[-1])
+    stamps.append(1)
+    current.refresh()
+    assert (current.policy.document.name, current.error) == ("default", "ZeroDivisionError")
+
+
 def test_watched(tmp_path):
     path = tmp_path / "policy.yaml"
     path.write_text(FIRST)
