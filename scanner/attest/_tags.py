@@ -22,6 +22,8 @@ _SETTLE_SECONDS: Final = 0.5
 _LONGEST_SECONDS: Final = 10.0
 _FRESH_SECONDS: Final = 0.1
 _FRESH_TRIES: Final = 4
+_FAILURES_COUNT: Final = 5
+"""Pushes of one tag that may fail in a way that can pass."""
 _LOOKS_COUNT: Final = 3
 """How often the tag must be found as it should be, once others were seen at work."""
 
@@ -50,6 +52,7 @@ class _Progress:
     is_busy: bool = False
     """Others have written since we began."""
     looks_count: int = 0
+    failures_count: int = 0
     span_seconds: float = 0.0
     """The longest from reading to having written."""
 
@@ -102,7 +105,18 @@ def _go(repository: ArtifactRepository, one: _Progress) -> None:
         one.looks_count += 1
         return
     etag = stored.etag if stored else ""
-    reply = repository.push_manifest(change.tag, content, change.media_type, etag=etag)
+    try:
+        # Not tried again as it is: others may write before that.
+        reply = repository.push_manifest(
+            change.tag, content, change.media_type, etag=etag, is_repeated=False
+        )
+    except UpstreamError as error:
+        one.failures_count += 1
+        if not error.retryable or one.failures_count > _FAILURES_COUNT:
+            raise
+        time.sleep(min(error.after_seconds, _LONGEST_SECONDS))
+        one.looks_count = 0
+        return
     one.is_busy = one.is_busy or reply is None
     one.written = digest_of(content)
     one.looks_count = 0

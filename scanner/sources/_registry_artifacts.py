@@ -185,12 +185,19 @@ class ArtifactRepository:
         self._upload(file, digest)
 
     def push_manifest(
-        self, name: str, content: bytes, media_type: str, *, etag: str | None = None
+        self,
+        name: str,
+        content: bytes,
+        media_type: str,
+        *,
+        etag: str | None = None,
+        is_repeated: bool = True,
     ) -> requests.Response | None:
         """Push a manifest under a tag or its digest; return the reply.
 
         With ``etag`` only if the registry still has what that stands for (empty: nothing); None if it has not.
-        Registries that know no such condition push anyway. Raises ``UpstreamError`` and subclasses.
+        Registries that know no such condition push anyway. ``is_repeated`` is False where the content would be out of
+        date by the next try. Raises ``UpstreamError`` and subclasses.
         """
         headers = {"Content-Type": media_type}
         if etag is not None:
@@ -205,7 +212,8 @@ class ArtifactRepository:
                 raise self._failure(response, "push manifest")
             return response
 
-        return self._retry(once)
+        retries_count = self._retries_count if is_repeated else 0
+        return retrying(once, retries_count=retries_count, backoff=self._backoff)
 
     def delete_manifest(self, digest: Digest) -> bool:
         """Delete a manifest; False if the registry does not let us. Raises ``UpstreamError`` and subclasses."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -266,15 +267,44 @@ def test_ten_publishers_at_once_that_share_a_store_lose_nothing(registry, tmp_pa
 
 @pytest.mark.parametrize("kind", ["distribution", "conditions", "referrers"])
 def test_publishers_at_once_that_share_nothing_lose_nothing(registry, monkeypatch, kind):
-    monkeypatch.setattr(_tags, "_SETTLE_SECONDS", 0.5 if kind == "distribution" else 0.2)
-    if kind == "distribution":  # nothing but waiting helps here: fewer, so as not to wait for long
-        at_once(registry.host, "attest/unshared", count=4)
+    monkeypatch.setattr(_tags, "_SETTLE_SECONDS", SETTLE_SECONDS if kind == "distribution" else 0.2)
+    if kind == "distribution":
+        unshared_on_distribution(registry.host, monkeypatch)
         return
     with start_artifact_registry(
         has_referrers=kind == "referrers", has_conditions=kind == "conditions"
     ) as running:
         at_once(running.host, "attest/unshared")
         assert (running.conflicts > 0) is (kind == "conditions")
+
+
+SETTLE_SECONDS = 0.5
+
+
+def unshared_on_distribution(host: str, monkeypatch) -> None:
+    """Nothing but waiting helps here, as long as nobody takes longer for a go than the others wait.
+
+    That is what is promised, and no more. Where the machine was too busy for it, nothing was tested: once more.
+    """
+    go = _tags._go
+    spans: list[float] = []
+
+    def watched(repository, one) -> None:
+        began = time.monotonic()
+        go(repository, one)
+        spans.append(time.monotonic() - began)
+
+    monkeypatch.setattr(_tags, "_go", watched)
+    for number in range(8):
+        spans.clear()
+        try:
+            at_once(host, f"attest/unshared{number}", count=4)  # fewer, so as not to wait for long
+        except AssertionError:
+            if max(spans) < SETTLE_SECONDS:
+                raise
+        else:
+            return
+    pytest.skip(f"a go took {max(spans):.1f} s, eight times: this machine is too busy to tell")
 
 
 def at_once(host: str, name: str, claim=nullcontext, count: int = 10) -> None:
@@ -302,6 +332,23 @@ def at_once(host: str, name: str, claim=nullcontext, count: int = 10) -> None:
     for signer in signers:
         found = verified(host, INDEX.digest, signer, types=frozenset({CHOSEN[0].type}), name=name)
         assert len(found.proofs) == 1
+
+
+def test_a_push_that_failed_is_not_repeated_over_what_came_meanwhile():
+    with start_artifact_registry() as running:
+        push(running.host)
+        tagged = dict(running.tags)
+        published(running.host, report_on(INDEX.digest), THEIRS, chosen=CHOSEN[:1])
+        theirs, running.tags = running.tags, tagged
+        pushes = iter([False])
+
+        def on_tag(_tag):
+            running.tags.update(theirs)
+            return next(pushes, True)
+
+        running.on_tag = on_tag
+        published(running.host, report_on(INDEX.digest), chosen=CHOSEN[:1])
+        assert listed(running.host, INDEX.digest) == (2, 2)
 
 
 def test_the_same_key_twice_at_once_leaves_one(host, name):

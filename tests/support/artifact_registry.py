@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,6 +32,8 @@ class ArtifactRegistry:
     """``name/tag`` -> digest."""
     blobs: dict[str, bytes] = field(default_factory=dict)
     conflicts: int = 0
+    on_tag: Callable[[str], bool] = lambda _tag: True
+    """Called before a tag is written; False: it is not, and that is the registry's own fault."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def stored(self, name: str, target: str) -> tuple[bytes, str] | None:
@@ -131,6 +133,9 @@ class _Handler(BaseHTTPRequestHandler):
         if clash and self.registry.has_conditions:
             self.registry.conflicts += 1
             self._answer(412)
+            return
+        if not target.startswith("sha256:") and not self.registry.on_tag(target):
+            self._answer(503)
             return
         self.registry.manifests[f"{name}/{digest(body)}"] = (body, self.headers["Content-Type"])
         if not target.startswith("sha256:"):
