@@ -24,6 +24,7 @@ from scanner.ports.attestations import PublicationState
 from scanner.service.attest import renew, run_signing
 from scanner.service.attest_publish import PublishOptions, run_publishing
 from scanner.store._tables import ATTESTED_IMAGES
+from scanner.store.service import open_service_store
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SAMPLE = msgspec.structs.replace(sample_report(), started_at=NOW.isoformat(), seconds=0.0)
@@ -169,6 +170,43 @@ def test_the_loop_signs_what_is_due_and_everything_for_another_policy(tmp_path):
         return outcomes.count("signed") == 6
 
     assert sorted(set(signing(tmp_path, current, stop))) == ["nothing", "signed"]
+
+
+def test_two_services_on_one_database_sign_each_image_once(where):
+    image = ONE.images[0]
+    for number in range(6):
+        digest = f"sha256:{number:064x}"
+        one = msgspec.structs.replace(image, digest=digest)
+        have_scanned(where, msgspec.structs.replace(ONE, digest=digest, images=(one,)))
+    told: list[str] = []
+    chosen = setup()
+
+    async def use(store):
+        done = asyncio.Event()
+
+        def tell(outcome):
+            told.append(outcome)
+            if len(told) == 6:
+                done.set()
+
+        others = await open_service_store(where)
+        try:
+            loops = [
+                asyncio.create_task(run_signing(one, lambda: chosen, is_published=True, tell=tell))
+                for one in (store, others)
+            ]
+            await asyncio.wait_for(done.wait(), 30)
+            await asyncio.sleep(1.5)  # a look more of each
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+        finally:
+            await others.close()
+        return await store.publishing_tasks(100)
+
+    tasks = with_store(where, use)
+    assert told == ["signed"] * 6
+    assert len({task.digest for task in tasks}) == len(tasks) == 6
 
 
 class BrokenSigner:
