@@ -464,7 +464,7 @@ def main() -> None:
     parser.add_argument("--pushes", type=int, default=10_000, help="events of a burst")
     parser.add_argument("--images", type=int, default=2_000, help="distinct images of a burst")
     parser.add_argument("--per-second", type=int, default=500, help="requests of http")
-    parser.add_argument("--senders", type=int, default=16, help="requests of a burst at once")
+    parser.add_argument("--senders", type=int, default=8, help="requests of a burst at once")
     parser.add_argument(
         "--digests", type=int, nargs="+", default=[10_000, 1_000_000], help="sizes of the stores"
     )
