@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Final, TextIO
 
@@ -21,6 +21,15 @@ from scanner.model import (
     Severity,
     Verdict,
 )
+from scanner.model.vulnerability import (
+    ALIASES,
+    EXPLOIT_PROBABILITY,
+    FIX_STATE,
+    FIXED_VERSION,
+    INSTALLED_VERSION,
+    KNOWN_EXPLOITED,
+    SEVERITY_SOURCE,
+)
 from scanner.ports import ReportFormat
 
 _PLACES_SHOWN: Final = 5
@@ -29,6 +38,7 @@ _FOLDED_PLACES_SHOWN: Final = 3
 _ISSUES_SHOWN: Final = 10
 _STEP_LENGTH: Final = 120
 _EVIDENCE_LENGTH: Final = 60
+_ADVISORY_LENGTH: Final = 300
 _LEAST_WIDTH: Final = 40
 _LABEL_COLUMNS: Final = 14
 _FOLDED: Final = frozenset({Severity.LOW, Severity.INFO})
@@ -229,7 +239,7 @@ def _rule(paper: _Paper, findings: Sequence[Finding]) -> None:
             paper.wrapped("", f"and {len(places) - _PLACES_SHOWN} more (all: --format json)")
     if origin := _origin(findings):
         paper.wrapped("made by", origin)
-    paper.wrapped("why", findings[0].why)
+    paper.wrapped("why", _why(findings[0]))
     paper.wrapped("do", findings[0].remedy)
 
 
@@ -268,10 +278,35 @@ def _listed(numbers: Sequence[str]) -> str:
 
 def _evidence(finding: Finding) -> Iterator[str]:
     """Yield what helps a person; hashes and references to benchmarks are for programs."""
+    if finding.kind is Kind.VULNERABILITY:
+        yield from _vulnerability(finding.evidence)
+        return
     for key, value in finding.evidence.items():
         if value and key != "cis" and "sha256" not in key:
             short = value if len(value) <= _EVIDENCE_LENGTH else value[:_EVIDENCE_LENGTH] + "…"
             yield f"{key} {short}"
+
+
+def _vulnerability(evidence: Mapping[str, str]) -> Iterator[str]:
+    """Yield what decides how soon to act; every id, date and vector is in the other formats."""
+    installed, fixed = evidence.get(INSTALLED_VERSION, ""), evidence.get(FIXED_VERSION, "")
+    state = evidence.get(FIX_STATE, "").replace("-", " ")
+    yield f"{installed}, fixed in {fixed}" if fixed else f"{installed}, {state or 'no fix known'}"
+    if evidence.get(KNOWN_EXPLOITED) == "true":
+        yield "known to be exploited"
+    if probability := evidence.get(EXPLOIT_PROBABILITY):
+        yield f"EPSS {probability}"
+    if source := evidence.get(SEVERITY_SOURCE):
+        yield source
+    if others := evidence.get(ALIASES):
+        yield "also " + others.replace(" ", ", ")
+
+
+def _why(finding: Finding) -> str:
+    """Return why it matters; an advisory's whole text is in the other formats."""
+    if finding.kind is not Kind.VULNERABILITY or len(finding.why) <= _ADVISORY_LENGTH:
+        return finding.why
+    return finding.why[:_ADVISORY_LENGTH].rpartition(" ")[0] + " …"
 
 
 def _origin(findings: Sequence[Finding]) -> str:

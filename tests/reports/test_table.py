@@ -138,3 +138,26 @@ def test_size_text(count, text):
 )
 def test_printable(text, want):
     assert printable(text) == want
+
+
+@pytest.mark.parametrize(
+    ("evidence", "want"),
+    [
+        (
+            {"installed_version": "1.0", "fixed_version": "1.2", "fix_state": "fixed", "aliases": "GHSA-1 B-2",
+             "known_exploited": "true", "exploit_probability": "0.9", "severity_source": "CVSS_V3 9.8", "cvss": "CVSS:3.1/x"},
+            "(1.0, fixed in 1.2; known to be exploited; EPSS 0.9; CVSS_V3 9.8; also GHSA-1, B-2)",
+        ),
+        ({"installed_version": "1.0", "fix_state": "will-not-fix"}, "(1.0, will not fix)"),
+        ({"installed_version": "1.0"}, "(1.0, no fix known)"),
+    ],
+    ids=["all", "will_not_fix", "unknown"],
+)  # fmt: skip
+def test_what_decides_how_soon_to_act(evidence, want):
+    more = {"kind": Kind.VULNERABILITY, "evidence": evidence, "why": "word " * 200}
+    text = written(
+        with_findings(finding("vulnerability/x", Severity.HIGH, "app.jar", **more)), width=200
+    )
+    assert want in text
+    assert f"{'word ' * 60}…" in " ".join(text.split())
+    assert "word " * 61 not in " ".join(text.split())
