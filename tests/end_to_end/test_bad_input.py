@@ -79,7 +79,7 @@ def is_refused(outcome: Outcome, word: str) -> None:
 
 def is_failed(outcome: Outcome, word: str) -> None:
     """The image is in the report, as failed."""
-    assert (outcome.code, outcome.stderr) == (ExitCode.FAILED, "")
+    assert (outcome.code, outcome.complaints) == (ExitCode.FAILED, "")
     assert outcome.image["state"] == "failed"
     assert word in outcome.image["error"]
     assert [i["reason"] for i in outcome.image["coverage"]["issues"]] == [outcome.image["error"]]
@@ -87,7 +87,7 @@ def is_failed(outcome: Outcome, word: str) -> None:
 
 def lacks_a_layer(outcome: Outcome, word: str) -> None:
     """One layer is told as not read; what the other holds is reported."""
-    assert (outcome.code, outcome.stderr) == (ExitCode.INCOMPLETE, "")
+    assert (outcome.code, outcome.complaints) == (ExitCode.INCOMPLETE, "")
     assert names(outcome.image) == {"base"}
     first, second = outcome.image["layers"]
     assert "error" not in first
@@ -96,7 +96,7 @@ def lacks_a_layer(outcome: Outcome, word: str) -> None:
 
 
 def is_whole(outcome: Outcome, _word: str = "") -> None:
-    assert (outcome.code, outcome.stderr) == (ExitCode.CLEAN, "")
+    assert (outcome.code, outcome.complaints) == (ExitCode.CLEAN, "")
     assert names(outcome.image) == {"base", "more"}
 
 
@@ -232,7 +232,7 @@ def test_document_beside_a_good_image(name, server, scan):
     bad, word = DOCUMENTS[name]
     server.serve(image_index([bad, GOOD]), "app")
     outcome = scan()
-    assert (outcome.code, outcome.stderr) == (ExitCode.FAILED, "")
+    assert (outcome.code, outcome.complaints) == (ExitCode.FAILED, "")
     failed, fine = outcome.report["images"]
     assert (failed["state"], fine["state"]) == ("failed", "complete")
     assert word in failed["error"]

@@ -131,10 +131,13 @@ def test_the_next_scan_is_right_and_tidies_up(killed, tmp_path):
     reference = killed.references[0]
     after = scan_json(killed.home, reference, **SETTINGS)
     fresh = scan_json(tmp_path / "fresh", reference, **SETTINGS)
-    assert (after.code, after.stderr) == (0, "")
+    assert (after.code, after.complaints) == (0, "")
     assert timeless(after.report) == timeless(fresh.report)
     assert {"base0", "base999", "group0", "one0"} <= names(after.image)
     left, usual = (file_names(home) for home in (killed.home, tmp_path / "fresh"))
+    # Which advisories were missed, of packages of all that was scanned: not of this image alone.
+    left = [name for name in left if not name.endswith(".wanted")]
+    usual = [name for name in usual if not name.endswith(".wanted")]
     assert left == usual
     assert [re.sub(r"-[0-9a-f]{24}", "", name) for name in usual] == [
         "cache/fingerprint", "cache/patterns.hsdb", "data/scanner.db",

@@ -36,7 +36,7 @@ def scan(registry, tmp_path):
 def test_by_tag_and_by_digest(registry, scan):
     registry.push(APP, "team/app", "1")
     by_tag = scan("team/app:1")
-    assert (by_tag.code, by_tag.stderr) == (0, "")
+    assert (by_tag.code, by_tag.complaints) == (0, "")
     assert by_tag.report["reference"] == f"{registry.host}/team/app:1"
     assert by_tag.report["digest"] == by_tag.image["digest"] == APP.digest
     assert names(by_tag.image) == {"base", "one"}

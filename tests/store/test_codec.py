@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from support.sample_report import sample_report
+from support.scanning import environment
 
 from scanner.model import ImageReport
 from scanner.store._codec import pack, unpack
@@ -39,10 +40,11 @@ def test_what_is_damaged_is_none(data):
     assert unpack(data, ImageReport) is None
 
 
-def test_threads_read_the_first_report_together():
+def test_threads_read_the_first_report_together(tmp_path):
     data = pack(sample_report().images[0])
     for _ in range(5):
         done = subprocess.run(
-            [sys.executable, "-P", "-c", TOGETHER], input=data, capture_output=True, check=False
-        )
+            [sys.executable, "-c", TOGETHER],
+            input=data, env=environment(tmp_path), cwd=tmp_path, capture_output=True, check=False,
+        )  # fmt: skip
         assert (done.returncode, done.stderr.decode()) == (0, "")

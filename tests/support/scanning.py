@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -48,6 +49,16 @@ def layer(*entries: Entry) -> bytes:
     return gzip_layer(tar_layer(entries))
 
 
+_HINT = re.compile(
+    r"^vulnerabilities were not looked for, as there is no advisory data: .*\n", re.MULTILINE
+)
+
+
+def without_hint(stderr: str) -> str:
+    """Return what stands on standard error, but for the word on how to get advisories."""
+    return _HINT.sub("", stderr)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a command ended."""
@@ -55,6 +66,11 @@ class Outcome:
     code: int
     stdout: str
     stderr: str
+
+    @property
+    def complaints(self) -> str:
+        """What stands on standard error, but for the word on how to get advisories."""
+        return without_hint(self.stderr)
 
     @property
     def report(self) -> dict[str, Any]:

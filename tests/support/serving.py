@@ -36,7 +36,8 @@ class Serving:
     @property
     def log(self) -> list[dict[str, Any]]:
         """Return the log's lines so far, of the service and its workers."""
-        return [json.loads(line) for line in self.log_text.splitlines() if line.endswith("}")]
+        lines = self.log_text.splitlines()
+        return [json.loads(x) for x in lines if x.startswith("{") and x.endswith("}")]
 
     @property
     def log_text(self) -> str:
