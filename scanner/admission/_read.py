@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from scanner.decoding import decode_json
 from scanner.errors import LimitExceededError, MalformedEventError
 
 IMAGES_COUNT: Final = 256
@@ -29,7 +30,7 @@ def read(body: bytes, kind: type[S]) -> S:
         MalformedEventError: not UTF-8, not JSON, nested too deep, or of another form.
     """
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decode_json(body, kind)
     except RecursionError as error:
         raise malformed("nested too deep") from error
     except (msgspec.MsgspecError, ValueError) as error:  # Unicode's errors are ValueErrors

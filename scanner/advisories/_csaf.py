@@ -11,6 +11,8 @@ from urllib.parse import unquote
 
 import msgspec
 
+from scanner.decoding import decode_json
+
 _DEPTH: Final = 6
 """Products that are part of products."""
 _BRANCHES_COUNT: Final = 1_000_000
@@ -185,7 +187,7 @@ def products_of(tree: ProductTree) -> Products:
     count = 0
     while waiting and count < _BRANCHES_COUNT:
         count += 1
-        branch = msgspec.json.decode(waiting.pop(), type=Branch)
+        branch = decode_json(waiting.pop(), Branch)
         waiting += branch.branches
         if branch.product is not None:
             found.helpers[branch.product.product_id] = branch.product.product_identification_helper

@@ -18,6 +18,7 @@ import zstandard
 
 from scanner.advisories import _zstd_frames
 from scanner.advisories._feed_zip import ENTRIES_COUNT, RECORD_BYTES, Entry, zip_entries
+from scanner.decoding import decode_json
 from scanner.errors import LimitExceededError, MalformedFileError
 from scanner.ports.feed import FeedFile, RefusedRecord
 
@@ -172,7 +173,7 @@ def decode(content: bytes | msgspec.Raw, type_: type[T], where: str) -> T:
         MalformedFileError: not JSON, of another shape, or nested too deep.
     """
     try:
-        return msgspec.json.decode(content, type=type_)
+        return decode_json(content, type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error)[:200]
         raise MalformedFileError(where, f"not as expected: {reason}") from error

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from scanner.advisories.database import SUFFIX, About
+from scanner.decoding import decode_json
 from scanner.errors import MalformedManifestError
 from scanner.model import Descriptor, Digest, digest_of, parse_digest
 
@@ -72,7 +73,7 @@ def parse_manifest(content: bytes) -> dict[str, Descriptor]:
         InvalidReferenceError: a digest is none.
     """
     try:
-        manifest = msgspec.json.decode(content, type=_Manifest)
+        manifest = decode_json(content, _Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedManifestError("not the manifest of advisory databases") from error
     if manifest.artifact_type != ARTIFACT_TYPE or not 0 < len(manifest.layers) <= _LAYERS_COUNT:

@@ -11,20 +11,19 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 from urllib.parse import quote, unquote
 
 import msgspec
 import zstandard
 
+from scanner.decoding import decode_json, decode_msgpack
 from scanner.errors import StoreError
 from scanner.model.advisory import Advisory, Enrichment
 from scanner.ports.feed import FileMark
-
-T = TypeVar("T")
 
 FORMAT: Final = 1
 """Rises when older readers could not read a file, or would read it wrongly."""
@@ -37,6 +36,7 @@ SCHEMA: Final = (
     "CREATE UNIQUE INDEX packages_by_name ON packages (ecosystem, name)",
     "CREATE TABLE enrichments (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",
 )
+_GROUP = tuple[Advisory, ...]
 _FILES_COUNT: Final = 1_000
 _GROUP_BYTES: Final = 256 * 1024 * 1024
 """All advisories of one package, uncompressed."""
@@ -123,7 +123,7 @@ class UnitDatabase:
         if found != FORMAT or schema != list(SCHEMA):
             raise StoreError(str(self.path), f"not of format {FORMAT}: update it")
         (body,) = one("SELECT body FROM about").fetchone()
-        about = msgspec.json.decode(body[:_ABOUT_BYTES], type=About)
+        about = decode_json(body[:_ABOUT_BYTES], About)
         (raw,) = one("SELECT body FROM dictionary").fetchone()
         dictionary = zstandard.ZstdCompressionDict(raw) if raw else None
         numbers = dict(one("SELECT name, number FROM ecosystems").fetchall())
@@ -140,7 +140,10 @@ class UnitDatabase:
         if number is None:
             return ()
         body = self._body("SELECT body FROM packages WHERE ecosystem=? AND name=?", number, name)
-        return () if body is None else self._unpacked(body, _ADVISORIES)
+        if body is None:
+            return ()
+        with _store_errors(str(self.path)):
+            return decode_msgpack(self._plain(body), _GROUP)
 
     def enrichment_of(self, vulnerability: str) -> Enrichment | None:
         """Return what is known of an id, or None."""
@@ -148,7 +151,7 @@ class UnitDatabase:
         if body is None:
             return None
         with _store_errors(str(self.path)):
-            return _ENRICHMENT(body)
+            return decode_msgpack(body, Enrichment)
 
     def hashes(self) -> Iterator[tuple[str, str, int]]:
         """Yield ecosystem, name and hash of each package, ordered by the former two."""
@@ -179,7 +182,7 @@ class UnitDatabase:
                 raise StoreError(str(self.path), "damaged: not what its digest says")
             for body, hash_ in self._sample(every):
                 plain = self._plain(body)
-                if group_hash(plain) != hash_ or not _ADVISORIES(plain):
+                if group_hash(plain) != hash_ or not decode_msgpack(plain, _GROUP):
                     raise StoreError(str(self.path), "damaged: a package is not what its hash says")
 
     def _content(self) -> str:
@@ -197,10 +200,6 @@ class UnitDatabase:
             row = self._connection.execute(query, values).fetchone()
         return None if row is None else row[0]
 
-    def _unpacked(self, body: bytes, decode: Callable[[bytes], T]) -> T:
-        with _store_errors(str(self.path)):
-            return decode(self._plain(body))
-
     def _plain(self, body: bytes) -> bytes:
         size = zstandard.frame_content_size(body)
         if not 0 < size <= _GROUP_BYTES:
@@ -217,10 +216,6 @@ class UnitDatabase:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-_ADVISORIES: Final = msgspec.msgpack.Decoder(tuple[Advisory, ...]).decode
-_ENRICHMENT: Final = msgspec.msgpack.Decoder(Enrichment).decode
 
 
 def group_hash(plain: bytes) -> int:

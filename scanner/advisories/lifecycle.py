@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from scanner.decoding import convert
 from scanner.model import Distribution, Finding, Kind, Package, Severity
 from scanner.model.finding import fingerprint_of
 
@@ -46,7 +47,7 @@ class LifecycleData(msgspec.Struct, frozen=True):
 @cache
 def lifecycle_data() -> LifecycleData:
     """Return the data that come with the program."""
-    return msgspec.convert(tomllib.loads(_DATA.read_text("utf-8")), LifecycleData, strict=False)
+    return convert(tomllib.loads(_DATA.read_text("utf-8")), LifecycleData, strict=False)
 
 
 def ended(

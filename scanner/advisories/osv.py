@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from scanner.decoding import decode_json
 from scanner.errors import LimitExceededError, MalformedFileError
 from scanner.model.advisory import (
     Advisory,
@@ -104,7 +105,6 @@ class _Record(msgspec.Struct):
 
 
 _KINDS: Final = frozenset(map(str, EventKind))
-_decode: Final = msgspec.json.Decoder(_Record).decode
 
 
 def parse_osv(data: bytes, path: str) -> Advisory:
@@ -117,7 +117,7 @@ def parse_osv(data: bytes, path: str) -> Advisory:
     if len(data) > RECORD_BYTES:
         raise LimitExceededError("osv_record_bytes", RECORD_BYTES, len(data), setting=False)
     try:
-        record = _decode(data)
+        record = decode_json(data, _Record)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedFileError(path, f"no OSV record: {error}"[:300]) from error
     except RecursionError as error:

@@ -22,6 +22,7 @@ from scanner.advisories.database import (
     unit_of,
     unit_path,
 )
+from scanner.decoding import decode_json
 from scanner.errors import StoreError
 
 Clock = Callable[[], datetime]
@@ -84,7 +85,7 @@ def load_state(directory: Path, unit: str) -> UpdateState:
     """Return what is remembered; nothing if that cannot be read."""
     try:
         with state_path(directory, unit).open("rb") as file:
-            return msgspec.json.decode(file.read(_STATE_BYTES), type=UpdateState)
+            return decode_json(file.read(_STATE_BYTES), UpdateState)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return UpdateState()
 

@@ -12,6 +12,7 @@ import msgspec
 
 from scanner.attest.bundle import BUNDLE_TYPE
 from scanner.attest.dsse import ENVELOPE_TYPE
+from scanner.decoding import convert
 from scanner.errors import InvalidReferenceError, MalformedManifestError
 from scanner.model import Descriptor, Digest, digest_of, parse_digest
 
@@ -182,7 +183,7 @@ def _listed(content: bytes, key: str, what: str) -> list[Listed]:
             raise MalformedManifestError(f"not {what}")
         if len(items) > _LISTED_COUNT:
             raise MalformedManifestError(f"{what} with more than {_LISTED_COUNT} {key}")
-        found = [Listed(msgspec.convert(item, Artifact), item) for item in items]
+        found = [Listed(convert(item, Artifact), item) for item in items]
         for one in found:
             parse_digest(one.artifact.digest)
     except (

@@ -21,6 +21,7 @@ from scanner.attest.dsse import (
     parse_envelope,
 )
 from scanner.attest.public_keys import VerificationKey
+from scanner.decoding import convert, decode_json
 from scanner.errors import UnverifiedError
 
 BUNDLE_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -107,7 +108,7 @@ def _encode(envelope: Envelope, key_id: str) -> bytes:
     bundle = _Bundle(
         media_type=BUNDLE_TYPE,
         verification_material=_Material(public_key=_Hint(_hint_of(key_id)), tlog_entries=[]),
-        dsse_envelope=msgspec.convert(as_wire(envelope), _Envelope, from_attributes=True),
+        dsse_envelope=convert(as_wire(envelope), _Envelope, from_attributes=True),
     )
     return msgspec.json.encode(bundle, order="sorted")
 
@@ -119,7 +120,7 @@ def parse_bundle(content: bytes) -> tuple[Envelope, str]:
         UnverifiedError: ``malformed``: not a bundle, or one of something else than an attestation.
     """
     try:
-        bundle = msgspec.json.decode(content, type=_Bundle)
+        bundle = decode_json(content, _Bundle)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnverifiedError("bundle", "not a sigstore bundle") from error
     if bundle.media_type not in _TYPES:

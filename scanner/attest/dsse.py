@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from scanner.decoding import decode_json
 from scanner.errors import UnverifiedError
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
@@ -83,7 +84,7 @@ def parse_envelope(content: bytes) -> Envelope:
         UnverifiedError: ``malformed``.
     """
     try:
-        wire = msgspec.json.decode(content, type=WireEnvelope)
+        wire = decode_json(content, WireEnvelope)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnverifiedError("envelope", "not a DSSE envelope") from error
     return from_wire(wire)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from scanner.attest.dsse import decode_base64
 from scanner.attest.public_keys import VerificationKey, hash_for, verification_key
+from scanner.decoding import decode_json
 from scanner.errors import PassphraseError, SigningKeyError, UnverifiedError
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
@@ -174,7 +175,7 @@ def _decrypt(content: bytes, where: str, passphrase: Passphrase) -> bytes:
     from nacl.secret import SecretBox  # noqa: PLC0415
 
     try:
-        wire = msgspec.json.decode(content, type=_Encrypted)
+        wire = decode_json(content, _Encrypted)
         salt = decode_base64(wire.kdf.salt, where)
         nonce = decode_base64(wire.cipher.nonce, where)
         box = decode_base64(wire.ciphertext, where)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from scanner.attest.dsse import PAYLOAD_TYPE, Envelope
+from scanner.decoding import decode_json
 from scanner.errors import UnverifiedError
 from scanner.model import Digest
 
@@ -64,7 +65,7 @@ def parse_statement(envelope: Envelope) -> Statement:
     if envelope.payload_type != PAYLOAD_TYPE:
         raise UnverifiedError("envelope", "its payload is no in-toto statement")
     try:
-        statement = msgspec.json.decode(envelope.payload, type=Statement)
+        statement = decode_json(envelope.payload, Statement)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnverifiedError("statement", "not an in-toto statement") from error
     if statement.type not in _STATEMENT_TYPES:

@@ -14,6 +14,7 @@ import msgspec
 from scanner import __version__, app, app_service
 from scanner.client import REPORT_BYTES, Client
 from scanner.config import Settings
+from scanner.decoding import decode_json
 from scanner.errors import NotFoundError, StoreError
 from scanner.model import ImageReport, Reference, ScanReport, Severity
 from scanner.pipeline.scan import SCHEMA_VERSION
@@ -139,7 +140,7 @@ class ServerAsker(Client):
 
     def _decoded(self, raw: bytes | str, kind: type[T], operation: str) -> T:
         try:
-            return msgspec.json.decode(raw, type=kind)
+            return decode_json(raw, kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise self.unexpected(operation) from None
 

@@ -12,6 +12,7 @@ from typing import Any, Final, get_args, get_origin
 import msgspec
 
 from scanner.config._sections import Settings
+from scanner.decoding import convert
 from scanner.errors import SettingsError
 from scanner.model import Severity
 
@@ -180,7 +181,7 @@ def _convert(values: dict[str, dict[str, Any]], origins: Mapping[str, str]) -> S
     converted: dict[str, msgspec.Struct] = {}
     for section, struct in _sections(values):
         try:
-            converted[section] = msgspec.convert(values.get(section, {}), struct, strict=False)
+            converted[section] = convert(values.get(section, {}), struct, strict=False)
         except msgspec.ValidationError as error:
             # Only our own words of the message: a value may be a password.
             reason, _, place = str(error).partition(" - at ")

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from scanner.decoding import convert
 from scanner.errors import MalformedFileError
 from scanner.model.pod import Pod
 
@@ -20,7 +21,7 @@ def parse_pod(value: Any, where: str) -> Pod:
         MalformedFileError: a field has a type that Kubernetes refuses; ``where`` is its path.
     """
     try:
-        return msgspec.convert(_without_nulls(value), Pod)
+        return convert(_without_nulls(value), Pod)
     except msgspec.ValidationError as error:
         raise MalformedFileError(where, f"not a pod as Kubernetes has it: {error}") from None
     except RecursionError:

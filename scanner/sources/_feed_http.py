@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 import requests
 
+from scanner.decoding import decode_json
 from scanner.errors import (
     ForbiddenHostError,
     LimitExceededError,
@@ -328,7 +329,7 @@ def _part_path(target: Path) -> Path:
 def _load_part(target: Path, url: str) -> _Part | None:
     """Return of which edition an unfinished file is, if that can be told and is of the same address."""
     try:
-        part = msgspec.json.decode(_part_path(target).read_bytes(), type=_Part)
+        part = decode_json(_part_path(target).read_bytes(), _Part)
         is_there = target.stat().st_size > 0
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

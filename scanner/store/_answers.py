@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, select
 
+from scanner.decoding import convert, decode_json
 from scanner.model import ImageReport, ScanReport, ScanState, Severity
 from scanner.ports.service import ImageSummary
 from scanner.store._codec import unpack
@@ -17,7 +18,6 @@ from scanner.store._tables import IMAGE_REPORTS, IMAGES, INDEX_CHILDREN
 
 INDEX: Final = "index"
 _CHUNK: Final = 500
-_decode_report: Final = msgspec.json.Decoder(ScanReport).decode  # see _codec
 
 _SHORT: Final = [
     IMAGES.c[name]
@@ -98,8 +98,8 @@ def unpack_report(packed: PackedReport) -> ScanReport | None:
     if len(whole) != len(images):
         return None
     try:
-        envelope = msgspec.json.decode(packed.envelope, type=dict[str, Any])
-        report = _decode_report(msgspec.json.encode({**envelope, "images": ()}))
+        envelope = decode_json(packed.envelope, dict[str, Any])
+        report = convert({**envelope, "images": ()}, ScanReport)
     except msgspec.MsgspecError:
         return None
     return msgspec.structs.replace(report, images=whole)
@@ -115,7 +115,7 @@ def _summary(row: Row[Any]) -> ImageSummary:
         state=ScanState(row.state),
         severities={severity: values[f"{severity}_count"] for severity in Severity},
         packages_count=row.packages_count,
-        coverage=msgspec.json.decode(row.coverage, type=dict[str, Any]),
+        coverage=decode_json(row.coverage, dict[str, Any]),
         error=row.error,
         reference=row.reference,
         fingerprint=row.fingerprint,

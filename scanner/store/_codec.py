@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 import zstandard
 
-from scanner.model import ImageReport, LayerReport
+from scanner.decoding import decode_msgpack
 
 _Report = TypeVar("_Report", bound=msgspec.Struct)
-
-# Made here and not when first needed: what msgspec finds out about a type it does without a lock, and two
-# threads that begin with the same one crash the process.
-_DECODERS: Final[dict[type, msgspec.msgpack.Decoder[Any]]] = {
-    kind: msgspec.msgpack.Decoder(kind) for kind in (ImageReport, LayerReport)
-}
 
 
 def pack(report: msgspec.Struct) -> bytes:
@@ -28,7 +22,6 @@ def unpack(data: bytes, kind: type[_Report]) -> _Report | None:
     """Return the report, or None for bytes that are none (damaged, or of another version)."""
     try:
         packed = zstandard.ZstdDecompressor().decompress(data)
-        report: _Report = _DECODERS[kind].decode(packed)
+        return decode_msgpack(packed, kind)
     except (zstandard.ZstdError, msgspec.DecodeError, UnicodeDecodeError, MemoryError):
         return None
-    return report

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -18,6 +17,7 @@ from sqlalchemy import (
     tuple_,
 )
 
+from scanner.decoding import decode_json
 from scanner.errors import InvalidReferenceError
 from scanner.model import Finding
 from scanner.ports.service import (
@@ -33,7 +33,6 @@ from scanner.store._image_rows import name_hash
 from scanner.store._tables import FINDINGS, IMAGE_PACKAGES, IMAGES, INDEX_CHILDREN, PACKAGES
 
 _PLACE = tuple[str, Key, Position]
-_decode_finding: Final = msgspec.json.Decoder(Finding).decode  # see _codec
 _USE_PLACE = tuple[str, Key, Key, Position]
 _USE: Final = (IMAGE_PACKAGES.c.image_key, IMAGE_PACKAGES.c.position)
 
@@ -179,7 +178,7 @@ def findings(
     return page_of(
         rows,
         limit,
-        lambda row: FindingRecord(digest=row.digest, finding=_decode_finding(row.data)),
+        lambda row: FindingRecord(digest=row.digest, finding=decode_json(row.data, Finding)),
         lambda row: write_cursor("findings", row.image_key, row.position),
     )
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
+from scanner.decoding import decode_json
 from scanner.errors import InvalidReferenceError
 from scanner.ports.service import Page
 
@@ -48,7 +49,7 @@ def _decoded(text: str, shape: Any) -> tuple[Any, ...] | None:
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         raw = base64.b64decode(padded, altchars=b"-_", validate=True)
-        parts: tuple[Any, ...] = msgspec.json.decode(raw, type=shape)
+        parts: tuple[Any, ...] = decode_json(raw, shape)
     except (ValueError, msgspec.MsgspecError):  # binascii's and Unicode's errors are ValueErrors
         return None
     return parts

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from sqlalchemy import Row
 
+from scanner.decoding import decode_json
 from scanner.ports.service import JobState, ScanRecord
 from scanner.store._moments import from_ms
 
@@ -22,7 +22,7 @@ def scan_record(row: Row[Any]) -> ScanRecord:
     return ScanRecord(
         state=JobState(values["state"]),
         platforms=tuple(filter(None, values["platforms"].split(","))),
-        progress=msgspec.json.decode(values["progress"], type=dict[str, Any]),
+        progress=decode_json(values["progress"], dict[str, Any]),
         **record,
     )
 

@@ -13,8 +13,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
 from aiohttp import ClientError, ClientSession, ClientTimeout
+
+from scanner.decoding import decode_json
 
 _LOG: Final = logging.getLogger(__name__)
 GOOGLE: Final = "https://www.googleapis.com/oauth2/v3/certs"
@@ -92,7 +93,7 @@ class OidcKeys:
 
 
 def _keys_of(body: bytes) -> Keys:
-    keys = msgspec.json.decode(body, type=dict[str, Any]).get("keys")
+    keys = decode_json(body, dict[str, Any]).get("keys")
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         raise ValueError("no list of keys")
     return tuple(keys)

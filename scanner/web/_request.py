@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from aiohttp import web
 
+from scanner.decoding import convert
 from scanner.web._problems import RequestError
 from scanner.web._route import Route
 
@@ -95,6 +96,6 @@ async def read_bounded(request: web.Request) -> bytes:
 
 def _convert(values: Any, kind: type[S], code: str, *, strict: bool) -> S:
     try:
-        return msgspec.convert(values, kind, strict=strict)
+        return convert(values, kind, strict=strict)
     except (msgspec.ValidationError, ValueError, RecursionError) as error:
         raise RequestError(400, code, str(error)[:300]) from error

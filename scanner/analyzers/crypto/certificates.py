@@ -24,6 +24,7 @@ from scanner.analyzers._keys import (
     quiet,
     unusual_curve,
 )
+from scanner.decoding import decode_json
 from scanner.model import Finding, Kept, Kind, Severity
 from scanner.ports import FileAnalyzer, ImageAnalyzer, ImageView, Interest, LayerFile, Output
 
@@ -62,10 +63,6 @@ class KeptCertificate(msgspec.Struct, frozen=True):
     not_after: str
     is_ca: bool
     is_self_signed: bool
-
-
-# Made once: what msgspec finds out about a type it does without a lock, and scans may share a process.
-_decode_kept: Final = msgspec.json.Decoder(list[KeptCertificate]).decode
 
 
 class _Signature(NamedTuple):
@@ -292,7 +289,7 @@ def judge_at(view: ImageView, now: datetime) -> Iterator[Output]:
     """Yield findings for what the image holds at ``now`` (aware): expired, and with its private key."""
     keys = {k.data.decode("ascii", "replace"): k.path for k in view.kept(PRIVATE_KEY)}
     for file in view.kept(_KEPT):
-        for kept in _decode_kept(file.data):
+        for kept in decode_json(file.data, list[KeptCertificate]):
             key_path = keys.get(kept.spki_sha256) if kept.spki_sha256 else None
             if key_path:
                 yield _identity_finding(file.path, kept, key_path)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from scanner.analyzers.secrets._checks import CHECKS
+from scanner.decoding import convert
 from scanner.errors import SettingsError
 from scanner.model import Severity
 
@@ -113,7 +114,7 @@ def _rule(table: Any, defaults: dict[str, Any], where: str) -> Rule:
         if isinstance(values.get(field), str):
             values[field] = values[field].replace("%ASSIGN%", _ASSIGN)
     try:
-        return msgspec.convert(values, Rule)
+        return convert(values, Rule)
     except msgspec.ValidationError as error:
         raise SettingsError(where, f"rule {table.get('id', '(no id)')}: {error}") from error
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from scanner.attest._texts import text_at
+from scanner.decoding import convert
 from scanner.model import (
     Coverage,
     Distribution,
@@ -115,7 +116,7 @@ def _image(image: ImageReport) -> AttestedImage:
 def parse(predicate: dict[str, Any]) -> ScanPredicate | None:
     """Return a predicate of our type as what it is; None if it is not as its schema says."""
     try:
-        return msgspec.convert(predicate, ScanPredicate)
+        return convert(predicate, ScanPredicate)
     except (msgspec.ValidationError, RecursionError):
         return None
 
