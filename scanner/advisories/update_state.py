@@ -24,6 +24,7 @@ from scanner.advisories.database import (
 )
 from scanner.decoding import decode_json
 from scanner.errors import StoreError
+from scanner.processes import is_running
 
 Clock = Callable[[], datetime]
 _STATE_SUFFIX: Final = ".state"
@@ -191,16 +192,3 @@ def _age_problem(age: timedelta | None) -> str:
     if age is not None and age < -_SKEW:
         return "it was fetched at a time that has not come yet: the clock was set back"
     return ""
-
-
-def is_running(process: int) -> bool:
-    """Say whether there is a process of that number on this machine."""
-    if process <= 0:
-        return False
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True
-    return True

@@ -7,6 +7,8 @@ import os
 import threading
 from pathlib import Path
 
+from scanner.processes import is_running
+
 
 def save(path: Path, content: bytes) -> None:
     """Write a file atomically; a cache that cannot be written is only slower."""
@@ -24,16 +26,6 @@ def remove_abandoned(directory: Path, pattern: str = "*.tmp") -> None:
     """
     for path in directory.glob(pattern):
         process = path.name.split(".")[-3:-2]
-        if process and process[0].isdigit() and not _is_running(int(process[0])):
+        if process and process[0].isdigit() and not is_running(int(process[0])):
             with contextlib.suppress(OSError):
                 path.unlink()
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True
-    return True

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from scanner.model import Decision, FileIssue, ImageReport, Kind, Reason, ReasonCode, ScanState
 from scanner.policy.compiled import EffectiveRules
-from scanner.policy.document import Advised, Scanned, Signed
+from scanner.policy.document import Advised, Covered, Scanned, Signed
 from scanner.policy.subject import Subject
 
 _PARTS_SHOWN = 3
@@ -30,14 +30,7 @@ def state_reasons(rules: EffectiveRules, subject: Subject, now: datetime) -> Ite
 
 def _scanned(state: Scanned, subject: Subject, now: datetime) -> Iterator[Reason]:
     def reason(code: ReasonCode, message: str, image: str = "") -> Reason:
-        return Reason(
-            code=code,
-            decision=state.action.decision,
-            message=message,
-            rule="scanned",
-            line=state.line,
-            image=image,
-        )
+        return _reason(state, "scanned", code, message, image)
 
     if not subject.images:
         yield reason(ReasonCode.NOT_SCANNED, "the image has not been scanned")
@@ -64,24 +57,14 @@ def _age(age: timedelta) -> str:
 def _coverage(rules: EffectiveRules, image: ImageReport) -> Iterator[Reason]:
     state = rules.states.coverage
     if image.state is ScanState.PARTIAL:
-        yield Reason(
-            code=ReasonCode.COVERAGE_INCOMPLETE,
-            decision=state.action.decision,
-            message=f"not everything could be looked at: {_told(image)}",
-            rule="coverage",
-            line=state.line,
-            image=image.digest,
-        )
+        message = f"not everything could be looked at: {_told(image)}"
+        yield _reason(state, "coverage", ReasonCode.COVERAGE_INCOMPLETE, message, image.digest)
     missing = sorted(rules.kinds & {Kind(k) for k in image.coverage.not_looked_for if k in set(Kind)})  # fmt: skip
     if missing and image.state is not ScanState.FAILED:
-        yield Reason(
-            code=ReasonCode.NOT_LOOKED_FOR,
-            decision=state.action.decision,
-            message=f"rules of the policy are about what this scan did not look for: {', '.join(missing)}",
-            rule="coverage",
-            line=state.line,
-            image=image.digest,
+        message = (
+            f"rules of the policy are about what this scan did not look for: {', '.join(missing)}"
         )
+        yield _reason(state, "coverage", ReasonCode.NOT_LOOKED_FOR, message, image.digest)
 
 
 def _told(image: ImageReport) -> str:
@@ -102,14 +85,8 @@ def _entries(rules: EffectiveRules, subject: Subject) -> Iterator[Reason]:
     """Yield a reason if an entry of the index should have been scanned, and was not."""
     failed = sorted(_issue(i) for i in subject.skipped if i.code != "skipped")
     if failed:
-        state = rules.states.coverage
-        yield Reason(
-            code=ReasonCode.COVERAGE_INCOMPLETE,
-            decision=state.action.decision,
-            message=f"{len(failed)} entries of the index were not scanned: {failed[0]}",
-            rule="coverage",
-            line=state.line,
-        )
+        message = f"{len(failed)} entries of the index were not scanned: {failed[0]}"
+        yield _reason(rules.states.coverage, "coverage", ReasonCode.COVERAGE_INCOMPLETE, message)
 
 
 def _advisories(state: Advised, subject: Subject, now: datetime) -> Iterator[Reason]:
@@ -121,24 +98,30 @@ def _advisories(state: Advised, subject: Subject, now: datetime) -> Iterator[Rea
         message = f"advisories are {age} old, allowed are {state.within_hours:g} hours"
     else:
         return
-    yield Reason(
-        code=code,
-        decision=state.action.decision,
-        message=message,
-        rule="advisories",
-        line=state.line,
-    )
+    yield _reason(state, "advisories", code, message)
 
 
 def _signed(state: Signed, subject: Subject) -> Iterator[Reason]:
     if set(state.by) & set(subject.signed_by):
         return
-    yield Reason(
-        code=ReasonCode.NOT_SIGNED,
+    message = f"no verified signature of {' or '.join(state.by)}"
+    yield _reason(state, "signed", ReasonCode.NOT_SIGNED, message)
+
+
+def _reason(
+    state: Scanned | Covered | Advised | Signed,
+    rule: str,
+    code: ReasonCode,
+    message: str,
+    image: str = "",
+) -> Reason:
+    return Reason(
+        code=code,
         decision=state.action.decision,
-        message=f"no verified signature of {' or '.join(state.by)}",
-        rule="signed",
+        message=message,
+        rule=rule,
         line=state.line,
+        image=image,
     )
 
 

@@ -182,6 +182,18 @@ class _Image:
         return exemption is not None and not expired
 
 
+def _about(finding: Finding, image: str) -> dict[str, str]:
+    """Return how reasons and waived findings name what they are about."""
+    return {
+        "image": image,
+        "finding": finding.fingerprint,
+        "rule_id": finding.rule_id,
+        "path": finding.path,
+        "package": finding.package,
+        "vulnerability": finding.evidence.get(VULNERABILITY_ID, ""),
+    }
+
+
 def _reason(compiled: CompiledRule, finding: Finding, image: str, failure: str) -> Reason:
     rule = compiled.rule
     message = f"{finding.title}: {rule.message}" if rule.message else finding.title
@@ -193,12 +205,7 @@ def _reason(compiled: CompiledRule, finding: Finding, image: str, failure: str) 
         message=message,
         rule=rule.name,
         line=rule.line,
-        image=image,
-        finding=finding.fingerprint,
-        rule_id=finding.rule_id,
-        path=finding.path,
-        package=finding.package,
-        vulnerability=finding.evidence.get(VULNERABILITY_ID, ""),
+        **_about(finding, image),
     )
 
 
@@ -209,12 +216,7 @@ def _expired(compiled: CompiledRule, finding: Finding, image: str, waiver: Waive
         message=f"the waiver of {waiver.owner} expired at {moment_text(waiver.expires_at)}: {waiver.reason}",
         rule=compiled.rule.name,
         line=waiver.line,
-        image=image,
-        finding=finding.fingerprint,
-        rule_id=finding.rule_id,
-        path=finding.path,
-        package=finding.package,
-        vulnerability=finding.evidence.get(VULNERABILITY_ID, ""),
+        **_about(finding, image),
     )
 
 
@@ -228,10 +230,5 @@ def _waived(compiled: CompiledRule, finding: Finding, image: str, by: Exemption)
         reason=by.reason if isinstance(by, Waiver) else by.why,
         owner=by.owner if isinstance(by, Waiver) else by.author,
         expires=moment_text(by.expires_at) if isinstance(by, Waiver) else "",
-        image=image,
-        finding=finding.fingerprint,
-        rule_id=finding.rule_id,
-        path=finding.path,
-        package=finding.package,
-        vulnerability=finding.evidence.get(VULNERABILITY_ID, ""),
+        **_about(finding, image),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TextIO
 from urllib.parse import quote
@@ -48,6 +48,17 @@ def write_json(document: dict[str, Any], stream: TextIO) -> None:
     text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
     stream.write(_DRIVES_TERMINALS.sub(lambda m: f"\\u{ord(m.group()):04x}", text))
     stream.write("\n")
+
+
+def json_writer(
+    document: Callable[[ScanReport], dict[str, Any]],
+) -> Callable[[ScanReport, TextIO, bool, int], None]:
+    """Return how a format writes what ``document`` makes of a report: without colour, whatever the width."""
+
+    def write(report: ScanReport, stream: TextIO, _colour: bool, _width: int) -> None:  # noqa: FBT001
+        write_json(document(report), stream)
+
+    return write
 
 
 def moment(at: datetime) -> str:

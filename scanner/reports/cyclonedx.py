@@ -5,7 +5,7 @@ Source: https://cyclonedx.org/docs/1.6/json/
 
 from __future__ import annotations
 
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from scanner.model import Finding, ImageReport, Package, ScanReport, ScanState, Severity
 from scanner.model.vulnerability import vulnerability_facts
@@ -17,6 +17,7 @@ from scanner.reports._shared import (
     finished_at,
     image_purl,
     is_index,
+    json_writer,
     moment,
     name_of,
     refs_by_purl,
@@ -25,7 +26,6 @@ from scanner.reports._shared import (
     unique_packages,
     vulnerabilities,
     vulnerability_id,
-    write_json,
 )
 
 _SCHEMA: Final = "http://cyclonedx.org/schema/bom-1.6.schema.json"
@@ -164,13 +164,9 @@ def _vulnerability(
     }
 
 
-def _write(report: ScanReport, stream: TextIO, colour: bool, width: int) -> None:  # noqa: FBT001, ARG001
-    write_json(document(report), stream)
-
-
 FORMAT: Final = ReportFormat(
     name="cyclonedx",
     media_type="application/vnd.cyclonedx+json",
-    write=_write,
+    write=json_writer(document),
     summary="the packages as a CycloneDX 1.6 bill of materials",
 )

@@ -5,13 +5,13 @@ Source: https://json-schema.org/draft/2020-12/schema
 
 from __future__ import annotations
 
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 import msgspec
 
 from scanner.model import ScanReport
 from scanner.ports import ReportFormat
-from scanner.reports._shared import write_json
+from scanner.reports._shared import json_writer
 
 
 def document(report: ScanReport) -> dict[str, Any]:
@@ -34,13 +34,9 @@ def schema() -> dict[str, Any]:
     return described
 
 
-def _write(report: ScanReport, stream: TextIO, colour: bool, width: int) -> None:  # noqa: FBT001, ARG001
-    write_json(document(report), stream)
-
-
 FORMAT: Final = ReportFormat(
     name="json",
     media_type="application/json",
-    write=_write,
+    write=json_writer(document),
     summary="everything, for programs; schema in docs/schema",
 )

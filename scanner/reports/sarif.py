@@ -6,7 +6,7 @@ Source: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, TextIO
+from typing import Any, Final
 from urllib.parse import quote
 
 from scanner.model import FileIssue, Finding, ImageReport, ScanReport, ScanState, Severity
@@ -14,11 +14,11 @@ from scanner.ports import ReportFormat
 from scanner.reports._shared import (
     TOOL,
     finished_at,
+    json_writer,
     moment,
     name_of,
     started_at,
     unique_images,
-    write_json,
 )
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -158,13 +158,9 @@ def _note(text: str, code: str) -> dict[str, Any]:
     return {"level": "warning", "message": _text(text), "descriptor": {"id": code}}
 
 
-def _write(report: ScanReport, stream: TextIO, colour: bool, width: int) -> None:  # noqa: FBT001, ARG001
-    write_json(document(report), stream)
-
-
 FORMAT: Final = ReportFormat(
     name="sarif",
     media_type="application/sarif+json",
-    write=_write,
+    write=json_writer(document),
     summary="every finding, for code scanning",
 )

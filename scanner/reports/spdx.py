@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from scanner.model import ImageReport, Package, ScanReport
 from scanner.ports import ReportFormat
@@ -19,11 +19,11 @@ from scanner.reports._shared import (
     finished_at,
     image_purl,
     is_index,
+    json_writer,
     moment,
     name_of,
     unique_images,
     unique_packages,
-    write_json,
 )
 
 _UNSAID: Final = "NOASSERTION"
@@ -166,13 +166,9 @@ def _extracted(packages: Iterable[Package]) -> dict[str, Any]:
     return {"hasExtractedLicensingInfos": infos} if infos else {}
 
 
-def _write(report: ScanReport, stream: TextIO, colour: bool, width: int) -> None:  # noqa: FBT001, ARG001
-    write_json(document(report), stream)
-
-
 FORMAT: Final = ReportFormat(
     name="spdx",
     media_type="application/spdx+json",
-    write=_write,
+    write=json_writer(document),
     summary="the packages as an SPDX 2.3 document",
 )

@@ -18,16 +18,15 @@ import requests
 from scanner.errors import (
     DigestMismatchError,
     ForbiddenHostError,
-    InvalidReferenceError,
     LimitExceededError,
     NotFoundError,
     StoreError,
     UpstreamError,
 )
-from scanner.model import Descriptor, Digest, Reference, digest_of, parse_digest
+from scanner.model import Descriptor, Digest, Reference, digest_of
 from scanner.model.oci import INDEX_TYPES
 from scanner.ports import BlobStream, SourceOptions
-from scanner.sources._registry_client import Document, RegistryClient
+from scanner.sources._registry_client import Document, RegistryClient, digest_or_none
 from scanner.sources._registry_errors import Backoff, TransientError, retrying
 from scanner.sources._registry_hosts import origin, split_url
 from scanner.sources.registry import ACCEPT
@@ -79,7 +78,7 @@ class ArtifactRepository:
             )
         except NotFoundError:
             return None
-        said = _digest_or_none(name) or _digest_or_none(
+        said = digest_or_none(name) or digest_or_none(
             document.headers.get("Docker-Content-Digest", "")
         )
         actual = digest_of(document.content, said.partition(":")[0] if said else "sha256")
@@ -278,13 +277,6 @@ class ArtifactRepository:
         self, response: requests.Response, operation: str
     ) -> TransientError | UpstreamError:
         return self._client.failure(response, operation)
-
-
-def _digest_or_none(text: str) -> Digest | None:
-    try:
-        return parse_digest(text)
-    except InvalidReferenceError:
-        return None
 
 
 def open_artifacts(

@@ -13,8 +13,13 @@ from typing import Any, Final, NamedTuple
 import oras.provider
 import requests
 
-from scanner.errors import LimitExceededError, UnauthorizedError, UpstreamError
-from scanner.model import Reference
+from scanner.errors import (
+    InvalidReferenceError,
+    LimitExceededError,
+    UnauthorizedError,
+    UpstreamError,
+)
+from scanner.model import Digest, Reference, parse_digest
 from scanner.ports import SourceOptions
 from scanner.sources._registry_credentials import find_credential
 from scanner.sources._registry_errors import (
@@ -275,3 +280,11 @@ def _scope_of(url: str, method: str) -> str:
     match = _REPOSITORY.search(url.partition("?")[0])
     actions = "pull" if method in _READS else "pull,push"
     return f"repository:{match[1]}:{actions}" if match else ""
+
+
+def digest_or_none(text: str | None) -> Digest | None:
+    """Return what a header says, if that is a digest."""
+    try:
+        return parse_digest(text)
+    except InvalidReferenceError:
+        return None

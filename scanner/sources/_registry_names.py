@@ -16,9 +16,9 @@ from scanner.errors import (
     NotFoundError,
     UpstreamError,
 )
-from scanner.model import Digest, Reference, digest_of, parse_digest, parse_reference
+from scanner.model import Digest, Reference, digest_of, parse_reference
 from scanner.ports import SourceOptions
-from scanner.sources._registry_client import RegistryClient
+from scanner.sources._registry_client import RegistryClient, digest_or_none
 from scanner.sources._registry_errors import Backoff, TransientError, status_failure
 from scanner.sources.registry import ACCEPT
 
@@ -57,7 +57,7 @@ class RegistryNames:
         name = _checked(self.registry, repository, tag)
         url = self._client.url(name.repository, f"manifests/{name.tag}")
         response = self._client.do_request(url, "HEAD", headers={"Accept": ACCEPT})
-        said = _digest_or_none(response.headers.get("Docker-Content-Digest"))
+        said = digest_or_none(response.headers.get("Docker-Content-Digest"))
         if response.status_code == _OK and said is not None:
             return said
         try:
@@ -145,13 +145,6 @@ def _next_query(link: str) -> str:
     match = _NEXT.search(link[:_QUERY_LENGTH])
     query = match[1].partition("#")[0].partition("?")[2] if match else ""
     return query if _QUERY.match(query) else quote(query, safe="=&%")
-
-
-def _digest_or_none(text: str | None) -> Digest | None:
-    try:
-        return parse_digest(text)
-    except InvalidReferenceError:
-        return None
 
 
 def _checked(registry: str, repository: str, tag: str) -> Reference:

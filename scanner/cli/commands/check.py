@@ -11,7 +11,7 @@ import click
 
 from scanner.cli.exit_codes import exit_code_of
 from scanner.cli.output import write_report
-from scanner.discovery import report_formats
+from scanner.cli.report_options import fail_on_option, format_option, output_option
 from scanner.model import FileIssue, Severity
 from scanner.pipeline.scan import SCHEMA_VERSION
 from scanner.ports.control import Level, PodContext
@@ -42,26 +42,9 @@ def COMMAND() -> None:  # noqa: N802 - what every command module exports
     show_default=True,
     help="Version of the Pod Security Standards.",
 )
-@click.option(
-    "--format",
-    "format_name",
-    type=click.Choice(sorted(report_formats())),
-    default="table",
-    show_default=True,
-    help="How the report is written.",
-)
-@click.option(
-    "--output",
-    "-o",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the report to FILE instead of standard output.",
-)
-@click.option(
-    "--fail-on",
-    type=click.Choice([s.value for s in Severity]),
-    help="Exit with 1 if a finding is at least this severe.",
-)
+@format_option
+@output_option
+@fail_on_option
 def manifests(
     place: str,
     *,

@@ -11,6 +11,7 @@ import click
 from scanner.cli.exit_codes import ExitCode
 from scanner.cli.options import config_option, server_option
 from scanner.cli.output import write_report
+from scanner.cli.report_options import fail_on_option
 from scanner.config import load_settings
 from scanner.discovery import report_formats
 from scanner.errors import UnauthorizedError, UpstreamError
@@ -53,11 +54,7 @@ _DIGESTS: Final = ("sha256:", "sha512:")
     show_default=True,
     help="A few lines, or the whole report in one of its formats.",
 )
-@click.option(
-    "--fail-on",
-    type=click.Choice([s.value for s in Severity]),
-    help="Exit with 1 if a finding is at least this severe.",
-)
+@fail_on_option
 @config_option
 def COMMAND(  # noqa: N802 - what every command module exports
     image: str,

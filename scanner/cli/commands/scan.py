@@ -17,11 +17,11 @@ from scanner import app
 from scanner.cli.exit_codes import ExitCode, exit_code_of
 from scanner.cli.interpreter import calm_interpreter
 from scanner.cli.judging import judge_of
-from scanner.cli.options import server_option
+from scanner.cli.options import config_option, server_option
 from scanner.cli.output import write_report
 from scanner.cli.progress import LiveProgress
+from scanner.cli.report_options import fail_on_option, format_option, output_option
 from scanner.config import Settings, load_settings
-from scanner.discovery import report_formats
 from scanner.errors import ScanCancelledError
 from scanner.model import Platform, ScanReport, Severity
 from scanner.model.reference import parse_platform
@@ -40,26 +40,9 @@ _GRACE_SECONDS: Final = 3.0
     metavar="OS/ARCH[/VARIANT]",
     help="Platform of an index to scan (repeatable). Default: every runnable one.",
 )
-@click.option(
-    "--format",
-    "format_name",
-    type=click.Choice(sorted(report_formats())),
-    default="table",
-    show_default=True,
-    help="How the report is written.",
-)
-@click.option(
-    "--output",
-    "-o",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the report to FILE instead of standard output.",
-)
-@click.option(
-    "--fail-on",
-    type=click.Choice([s.value for s in Severity]),
-    help="Exit with 1 if a finding is at least this severe.",
-)
+@format_option
+@output_option
+@fail_on_option
 @click.option(
     "--policy",
     "policy_file",
@@ -67,7 +50,7 @@ _GRACE_SECONDS: Final = 3.0
     help="Judge by this policy (policy.file), or by the built-in one: default. Exit with 1 if it denies.",
 )
 @click.option("--offline", is_flag=True, default=None, help="Never open a network connection.")
-@click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="Settings file.")
+@config_option
 @click.option(
     "--insecure-registry",
     multiple=True,

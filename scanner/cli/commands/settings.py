@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from scanner.cli.options import config_option
 from scanner.config import explain_settings
 
 
 @click.command("settings", short_help="List every setting with its value and origin.")
-@click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="Settings file.")
+@config_option
 def COMMAND(config: Path | None) -> None:  # noqa: N802 - what every command module exports
     """List every setting: value, default, origin, environment variable, meaning."""
     for info in explain_settings(config):
