@@ -12,8 +12,9 @@ from scanner.errors import MalformedFileError, SettingsError
 from scanner.pod_security.evaluate import forbidden_text, violations
 from scanner.pod_security.pods import parse_pod
 from scanner.pod_security.versions import LATEST, parse_version
-from scanner.ports import Judge, ServiceStore
+from scanner.ports import ServiceStore
 from scanner.ports.control import Level
+from scanner.ports.verdicts import Judge
 from scanner.service.admission import Admission, AdmissionOptions, PodCheck
 from scanner.service.tag_answers import TagAnswers
 

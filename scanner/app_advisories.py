@@ -14,13 +14,13 @@ from scanner import app, discovery
 from scanner.config import Settings
 from scanner.errors import ScannerError, SettingsError, StoreError
 from scanner.model import AdvisoryState, ScanReport
-from scanner.ports.feed import Feed, FeedSource
 
 if TYPE_CHECKING:
     from scanner.advisories.database import AdvisoryDatabases
     from scanner.advisories.update import Updated, UpdateOptions
     from scanner.advisories.update_state import UnitStatus
     from scanner.pipeline.match import Matching
+    from scanner.ports.feed import Feed, FeedSource
 
 _ENRICHMENTS: Final = ("kev", "epss")
 """Always wanted: small, and about every ecosystem."""

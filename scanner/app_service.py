@@ -19,15 +19,9 @@ from scanner import app, app_advisories, discovery
 from scanner.config import Settings, WebhookSettings
 from scanner.errors import SettingsError
 from scanner.logs import set_up_logs
-from scanner.ports import (
-    AdmissionDesk,
-    Credential,
-    CredentialKind,
-    Judge,
-    ServiceStore,
-    WebhookSource,
-    WorkQueue,
-)
+from scanner.ports import ServiceStore, WorkQueue
+from scanner.ports.verdicts import AdmissionDesk, Judge
+from scanner.ports.webhook import Credential, CredentialKind, WebhookSource
 from scanner.telemetry import traced
 
 if TYPE_CHECKING:

@@ -7,10 +7,9 @@ import importlib
 import pkgutil
 from functools import cache
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from scanner import __version__
-from scanner.ports.admission import AdmissionProtocol
 from scanner.ports.analyzer import (
     Analyzer,
     EntryAnalyzer,
@@ -18,14 +17,17 @@ from scanner.ports.analyzer import (
     ImageAnalyzer,
     PatternAnalyzer,
 )
-from scanner.ports.attest import Predicate
-from scanner.ports.control import Control
-from scanner.ports.feed import Feed
 from scanner.ports.limits import Limits
 from scanner.ports.report import ReportFormat
 from scanner.ports.source import SourceFactory
-from scanner.ports.version import VersionScheme
-from scanner.ports.webhook import WebhookSource
+
+if TYPE_CHECKING:  # a scan needs none of them, and each costs its start some milliseconds
+    from scanner.ports.admission import AdmissionProtocol
+    from scanner.ports.attest import Predicate
+    from scanner.ports.control import Control
+    from scanner.ports.feed import Feed
+    from scanner.ports.version import VersionScheme
+    from scanner.ports.webhook import WebhookSource
 
 _ANALYZER_PACKAGES = (
     "scanner.analyzers.packages",
@@ -35,6 +37,9 @@ _ANALYZER_PACKAGES = (
 )
 _ENGINE_VERSION = 2
 """Rises when the engine (not an analyzer) would give another layer report for the same bytes."""
+
+_ANALYZERS_STAND_ON = ("analyzers", "layers", "model", "ports")
+"""Beside the modules of ``scanner`` itself; the import contracts let them use no other package."""
 
 _ANALYZER_KINDS: tuple[type[object], ...] = (
     FileAnalyzer,
@@ -99,24 +104,32 @@ def source_factories() -> tuple[SourceFactory, ...]:
 @cache
 def webhook_sources() -> dict[str, WebhookSource]:
     """Return every webhook source by name, which is the last part of its path, ``/v1/webhooks/{name}``."""
+    from scanner.ports.webhook import WebhookSource  # noqa: PLC0415 - as above
+
     return {s.name: s for s in _exports("scanner.webhooks", "SOURCE", WebhookSource)}
 
 
 @cache
 def admission_protocols() -> dict[str, AdmissionProtocol]:
     """Return every admission protocol by name, which is the last part of its path, ``/v1/admission/{name}``."""
+    from scanner.ports.admission import AdmissionProtocol  # noqa: PLC0415 - as above
+
     return {p.name: p for p in _exports("scanner.admission", "PROTOCOL", AdmissionProtocol)}
 
 
 @cache
 def predicates() -> dict[str, Predicate]:
     """Return every predicate by name."""
+    from scanner.ports.attest import Predicate  # noqa: PLC0415 - as above
+
     return {p.name: p for p in _exports("scanner.attest.predicates", "PREDICATE", Predicate)}
 
 
 @cache
 def pod_controls() -> tuple[Control, ...]:
     """Return every check of a pod, sorted by name."""
+    from scanner.ports.control import Control  # noqa: PLC0415 - as above
+
     controls = _exports("scanner.pod_security.controls", "CONTROL", Control)
     return tuple(sorted(controls, key=lambda c: c.name.lower()))
 
@@ -124,6 +137,8 @@ def pod_controls() -> tuple[Control, ...]:
 @cache
 def version_schemes() -> dict[str, VersionScheme]:
     """Return the version scheme of each purl type that has one."""
+    from scanner.ports.version import VersionScheme  # noqa: PLC0415 - as above
+
     schemes = _exports("scanner.matching.versions", "SCHEME", VersionScheme)
     return {purl_type: s for s in schemes for purl_type in s.purl_types}
 
@@ -131,14 +146,20 @@ def version_schemes() -> dict[str, VersionScheme]:
 @cache
 def feeds() -> dict[str, Feed]:
     """Return every feed of advisories by name."""
+    from scanner.ports.feed import Feed  # noqa: PLC0415 - as above
+
     return {f.name: f for f in _exports("scanner.advisories.feeds", "FEED", Feed)}
 
 
 def code_stamp() -> str:
-    """Return a digest that changes whenever our code or rules do, without importing any of it."""
+    """Return a digest that changes whenever code or rules that analyzers stand on do, without importing any of it."""
     root = Path(__file__).parent
     state = hashlib.sha256(__version__.encode())
-    for path in sorted(root.rglob("*")):
+    paths = [
+        *root.iterdir(),
+        *(p for name in _ANALYZERS_STAND_ON for p in (root / name).rglob("*")),
+    ]
+    for path in sorted(paths):
         if path.suffix in {".py", ".toml"}:
             about = path.stat()
             state.update(f"\0{path.relative_to(root)} {about.st_mtime_ns} {about.st_size}".encode())

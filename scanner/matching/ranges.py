@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from scanner.errors import InvalidReferenceError
-from scanner.ports import VersionScheme
-from scanner.ports.version import VERSION_LENGTH
+from scanner.ports.version import VERSION_LENGTH, VersionScheme
 
 _COMPARISON: Final = re.compile(r"\s*(<=|>=|==|=|<|>|)\s*([^\s<>=,]+)\s*\Z")
 _COMPARISONS_COUNT: Final = 8

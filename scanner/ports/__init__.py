@@ -1,17 +1,5 @@
 """The contracts between the pipeline and everything that plugs into it. One file per kind."""
 
-from scanner.ports.admission import (
-    AdmissionDecision,
-    AdmissionProtocol,
-    Cause,
-    DecidedImage,
-    DecisionFilter,
-    JudgedImage,
-    ProtocolReply,
-    Question,
-    Refused,
-    Ruling,
-)
 from scanner.ports.advisories import AdvisoryLookup
 from scanner.ports.analyzer import (
     Analyzer,
@@ -54,30 +42,11 @@ from scanner.ports.service import (
 )
 from scanner.ports.source import BlobStream, ImageSource, Proxies, SourceFactory, SourceOptions
 from scanner.ports.store import ReportStore
-from scanner.ports.verdicts import AdmissionDesk, Judge
-from scanner.ports.version import VersionScheme
-from scanner.ports.webhook import (
-    Credential,
-    CredentialKind,
-    Headers,
-    ImagePushed,
-    Reply,
-    Signature,
-    WebhookSource,
-)
 
 __all__ = [
-    "AdmissionDecision",
-    "AdmissionDesk",
-    "AdmissionProtocol",
     "AdvisoryLookup",
     "Analyzer",
     "BlobStream",
-    "Cause",
-    "Credential",
-    "CredentialKind",
-    "DecidedImage",
-    "DecisionFilter",
     "Delivery",
     "Enqueued",
     "Entry",
@@ -85,17 +54,13 @@ __all__ = [
     "FileAnalyzer",
     "FindingFilter",
     "FindingRecord",
-    "Headers",
     "Hit",
     "ImageAnalyzer",
-    "ImagePushed",
     "ImageSource",
     "ImageSummary",
     "ImageView",
     "Interest",
     "JobState",
-    "Judge",
-    "JudgedImage",
     "LayerFile",
     "LayerProgress",
     "Lease",
@@ -109,26 +74,18 @@ __all__ = [
     "PatternAnalyzer",
     "Priority",
     "Progress",
-    "ProtocolReply",
     "Proxies",
-    "Question",
     "QueueCounts",
-    "Refused",
-    "Reply",
     "ReportFormat",
     "ReportStore",
-    "Ruling",
     "ScanRecord",
     "ScanRequest",
     "ServiceStore",
-    "Signature",
     "SilentProgress",
     "SourceFactory",
     "SourceOptions",
     "TagCheck",
     "TagEntry",
     "TokenRecord",
-    "VersionScheme",
-    "WebhookSource",
     "WorkQueue",
 ]

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
 from scanner.model import Finding, LayerSummary, ScanReport, ScanState, Severity
-from scanner.ports.admission import AdmissionDecision, DecisionFilter
-from scanner.ports.attestations import PublicationState, StoredAttestations
+
+if TYPE_CHECKING:  # what a scan by hand does not load
+    from scanner.ports.admission import AdmissionDecision, DecisionFilter
+    from scanner.ports.attestations import PublicationState, StoredAttestations
 
 Item = TypeVar("Item")
 

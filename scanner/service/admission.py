@@ -11,19 +11,9 @@ from typing import Any, Final
 
 from scanner.errors import InvalidReferenceError, ScannerError, StoreError
 from scanner.model import Decision, Reason, ReasonCode, Reference, Verdict, parse_reference
-from scanner.ports import (
-    Cause,
-    ImageSummary,
-    JobState,
-    Judge,
-    JudgedImage,
-    Priority,
-    Question,
-    Ruling,
-    ScanRecord,
-    ScanRequest,
-    ServiceStore,
-)
+from scanner.ports import ImageSummary, JobState, Priority, ScanRecord, ScanRequest, ServiceStore
+from scanner.ports.admission import Cause, JudgedImage, Question, Ruling
+from scanner.ports.verdicts import Judge
 from scanner.service.tag_answers import TagAnswers
 
 _REASONS: Final = 10

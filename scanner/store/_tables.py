@@ -8,12 +8,13 @@ a text must be found, a hash of it is indexed.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     ForeignKey,
     Index,
     Integer,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    event,
     text,
 )
 
@@ -60,13 +62,22 @@ IMAGE_REPORTS: Final = Table(
     Column("created_at", String(32), nullable=False),
 )
 
+_CONDITION: Final = "condition"
 _KEY: Final = BigInteger().with_variant(Integer, "sqlite")  # the only type SQLite counts up itself
 
 
 def _only(name: str, condition: str, *columns: str, unique: bool = False) -> Index:
     """Return an index over the rows that ``condition`` names; both databases have those."""
-    where = text(condition)
-    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+    return Index(name, *columns, unique=unique, info={_CONDITION: condition})
+
+
+@event.listens_for(METADATA, "before_create")
+def _set_conditions(metadata: MetaData, connection: Connection, **_: Any) -> None:
+    """Tell the one dialect there is: naming the other's option loads that whole dialect, at each scan's start."""
+    for table in metadata.tables.values():
+        for index in table.indexes:
+            if condition := index.info.get(_CONDITION):
+                index.dialect_options[connection.dialect.name]["where"] = text(condition)
 
 
 ACTIVE: Final = "state IN ('queued', 'scanning')"

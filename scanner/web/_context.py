@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scanner.ports import AdmissionDesk, Credential, Judge, ServiceStore, WebhookSource
+from scanner.ports import ServiceStore
+from scanner.ports.verdicts import AdmissionDesk, Judge
+from scanner.ports.webhook import Credential, WebhookSource
 from scanner.web._metrics import Metrics
 from scanner.web._oidc_keys import OidcKeys
 

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from scanner.ports import AdmissionDecision, Delivery, Enqueued, ImageSummary, ScanRequest
+from scanner.ports import Delivery, Enqueued, ImageSummary, ScanRequest
+from scanner.ports.admission import AdmissionDecision
 from scanner.web._auth import TokenCheck
 from scanner.web._batch import Batch
 from scanner.web._finished import FinishedScans

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, assert_never
 
 from scanner.errors import UnauthenticatedError
-from scanner.ports import Credential, CredentialKind, Headers, Signature
+from scanner.ports.webhook import Credential, CredentialKind, Headers, Signature
 from scanner.webhooks._oidc import verify_oidc
 
 _WRONG: Final = "the credential is missing or wrong"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
-from scanner.ports import Headers, Reply
+from scanner.ports.webhook import Headers, Reply
 from scanner.webhooks._read import (
     bounded,
     malformed,

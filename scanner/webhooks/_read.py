@@ -12,7 +12,7 @@ import msgspec
 from scanner.errors import InvalidReferenceError, LimitExceededError, MalformedEventError
 from scanner.model import parse_reference
 from scanner.model.reference import DOCKER_HUB
-from scanner.ports import Headers, ImagePushed
+from scanner.ports.webhook import Headers, ImagePushed
 
 EVENTS_COUNT: Final = 1_000
 """Events in one body; no sender batches as many."""

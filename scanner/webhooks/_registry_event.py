@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scanner.model.oci import INDEX_TYPES, MANIFEST_TYPES
-from scanner.ports import ImagePushed
+from scanner.ports.webhook import ImagePushed
 from scanner.webhooks._read import optional_table, optional_text, pushed, table_at, text
 
 

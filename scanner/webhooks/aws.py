@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from scanner.errors import InputError
-from scanner.ports import Headers, ImagePushed, Reply, WebhookSource
+from scanner.ports.webhook import Headers, ImagePushed, Reply, WebhookSource
 from scanner.webhooks._read import malformed, optional_text, pushed, read_table, table_at, text
 
 _ACCOUNT: Final = re.compile(r"[0-9]{12}\Z")

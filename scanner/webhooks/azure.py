@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from scanner.errors import InputError
-from scanner.ports import Headers, ImagePushed, Reply, WebhookSource
+from scanner.ports.webhook import Headers, ImagePushed, Reply, WebhookSource
 from scanner.webhooks._cloudevents import allow_origin, is_cloudevent, read_events
 from scanner.webhooks._read import bounded, read_json, table, table_at, text
 from scanner.webhooks._registry_event import parse_event

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from scanner.ports import Headers, ImagePushed, WebhookSource
+from scanner.ports.webhook import Headers, ImagePushed, WebhookSource
 from scanner.webhooks._cloudevents import CloudEvent, allow_origin, read_events
 from scanner.webhooks._read import malformed, optional_text, pushed, split_reference, text
 

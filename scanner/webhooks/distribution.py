@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from scanner.ports import Headers, ImagePushed, WebhookSource
+from scanner.ports.webhook import Headers, ImagePushed, WebhookSource
 from scanner.webhooks._read import malformed, media_type, read_table, tables_at
 from scanner.webhooks._registry_event import parse_event
 

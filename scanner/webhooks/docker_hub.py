@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from scanner.model.reference import DOCKER_HUB
-from scanner.ports import Headers, ImagePushed, WebhookSource
+from scanner.ports.webhook import Headers, ImagePushed, WebhookSource
 from scanner.webhooks._read import pushed, read_table, table_at, text
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from scanner.ports import Headers, ImagePushed, Reply, Signature, WebhookSource
+from scanner.ports.webhook import Headers, ImagePushed, Reply, Signature, WebhookSource
 from scanner.webhooks._read import (
     malformed,
     optional_table,

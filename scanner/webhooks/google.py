@@ -9,7 +9,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any, Final
 
-from scanner.ports import Headers, ImagePushed, WebhookSource
+from scanner.ports.webhook import Headers, ImagePushed, WebhookSource
 from scanner.webhooks._read import (
     malformed,
     optional_text,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from scanner.ports import Headers, ImagePushed, WebhookSource
+from scanner.ports.webhook import Headers, ImagePushed, WebhookSource
 from scanner.webhooks._cloudevents import is_cloudevent, read_events
 from scanner.webhooks._read import (
     bounded,

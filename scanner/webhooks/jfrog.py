@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from scanner.ports import Headers, ImagePushed, Signature, WebhookSource
+from scanner.ports.webhook import Headers, ImagePushed, Signature, WebhookSource
 from scanner.webhooks._read import host_of, optional_text, pushed, read_table, table_at, text
 
 _FLAT_DIGEST: Final = "sha256__"

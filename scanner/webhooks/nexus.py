@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from scanner.ports import Headers, ImagePushed, Signature, WebhookSource
+from scanner.ports.webhook import Headers, ImagePushed, Signature, WebhookSource
 from scanner.webhooks._read import malformed, pushed, read_table, table_at, text
 
 _ACTIONS: Final = frozenset({"CREATED", "UPDATED"})

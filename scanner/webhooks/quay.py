@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from scanner.ports import Headers, ImagePushed, WebhookSource
+from scanner.ports.webhook import Headers, ImagePushed, WebhookSource
 from scanner.webhooks._read import bounded, host_of, malformed, pushed, read_table, text
 
 

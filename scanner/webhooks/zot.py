@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from scanner.ports import Headers, ImagePushed, WebhookSource
+from scanner.ports.webhook import Headers, ImagePushed, WebhookSource
 from scanner.webhooks._cloudevents import CloudEvent, allow_origin, read_events
 from scanner.webhooks._read import optional_text, pushed, table, text
 from scanner.webhooks._registry_event import is_image

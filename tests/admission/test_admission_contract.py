@@ -16,7 +16,7 @@ from scanner.admission._read import IMAGES_COUNT
 from scanner.discovery import admission_protocols
 from scanner.errors import InputError
 from scanner.model import Decision
-from scanner.ports import Cause, JudgedImage, Question, Refused, Ruling
+from scanner.ports.admission import Cause, JudgedImage, Question, Refused, Ruling
 
 PROTOCOLS = admission_protocols()
 ALL = pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)

@@ -14,7 +14,8 @@ import pytest
 from support.signing import sign_all
 from support.web.running import INDEX, endpoint, running
 
-from scanner.ports import CredentialKind, ScanRequest
+from scanner.ports import ScanRequest
+from scanner.ports.webhook import CredentialKind
 from scanner.web._metrics import Metrics
 from scanner.web.application import all_routes
 

@@ -7,7 +7,7 @@ from support.service_store import digest, with_store
 
 from scanner.errors import InvalidReferenceError
 from scanner.model import Decision
-from scanner.ports import AdmissionDecision, Cause, DecidedImage, DecisionFilter
+from scanner.ports.admission import AdmissionDecision, Cause, DecidedImage, DecisionFilter
 from scanner.store.retention import collect
 
 IMAGES = (

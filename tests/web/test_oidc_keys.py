@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
 from support.web.running import endpoint, running
 
-from scanner.ports import CredentialKind
+from scanner.ports.webhook import CredentialKind
 from scanner.web import _oidc_keys
 from scanner.web._oidc_keys import OidcKeys
 

@@ -15,7 +15,8 @@ from schemathesis.checks import load_all_checks, not_a_server_error
 from schemathesis.specs.openapi import checks
 from support.web.running import CLEAN, INDEX, endpoint, running
 
-from scanner.ports import CredentialKind, ScanRequest
+from scanner.ports import ScanRequest
+from scanner.ports.webhook import CredentialKind
 from scanner.web._openapi import document
 from scanner.web.application import all_routes
 

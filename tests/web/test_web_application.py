@@ -15,7 +15,7 @@ import pytest
 from support.web.running import BrokenStore, context_of, endpoint, run, serving
 
 from scanner.logs import set_up_logs
-from scanner.ports import CredentialKind
+from scanner.ports.webhook import CredentialKind
 from scanner.web import _request
 from scanner.web._hosts import is_allowed_host
 from scanner.web._openapi import document, problems_of

@@ -10,7 +10,7 @@ import pytest
 
 from scanner.discovery import webhook_sources
 from scanner.errors import UnauthenticatedError
-from scanner.ports import Credential, CredentialKind, Signature
+from scanner.ports.webhook import Credential, CredentialKind, Signature
 from scanner.webhooks._authenticate import authenticate
 
 SECRET = "not-a-real-one"

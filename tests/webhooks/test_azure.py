@@ -23,7 +23,7 @@ from support.webhook_samples import (
 )
 
 from scanner.errors import LimitExceededError, MalformedEventError
-from scanner.ports import Reply
+from scanner.ports.webhook import Reply
 from scanner.webhooks.azure import SOURCE
 
 HOST = "myregistry.azurecr.io"

@@ -19,7 +19,7 @@ from support.webhook_samples import (
 )
 
 from scanner.errors import MalformedEventError
-from scanner.ports import Reply
+from scanner.ports.webhook import Reply
 from scanner.webhooks.github import SOURCE
 
 HEADERS = {**JSON, "x-github-event": "package", "x-github-delivery": "event-1"}

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
 from scanner.errors import UnauthenticatedError
-from scanner.ports import Credential, CredentialKind
+from scanner.ports.webhook import Credential, CredentialKind
 from scanner.webhooks._authenticate import authenticate
 from scanner.webhooks._oidc import verify_oidc
 

@@ -15,7 +15,7 @@ from support.webhook_samples import DIGEST, MANIFEST
 from scanner.discovery import webhook_sources
 from scanner.errors import InputError
 from scanner.model import parse_reference
-from scanner.ports import Reply
+from scanner.ports.webhook import Reply
 
 SOURCES = webhook_sources()
 PAGE = Path(__file__).resolve().parents[2] / "docs/webhooks.md"

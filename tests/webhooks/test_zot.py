@@ -20,7 +20,7 @@ from support.webhook_samples import (
 )
 
 from scanner.errors import MalformedEventError
-from scanner.ports import Reply
+from scanner.ports.webhook import Reply
 from scanner.webhooks.zot import SOURCE
 
 BINARY = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from scanner.ports import VersionScheme
+from scanner.ports.version import VersionScheme
 
 _VERSION: Final = re.compile(
     r"v?(?P<numbers>[0-9]+(?:\.[0-9]+){0,3})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from scanner.ports import VersionScheme
+from scanner.ports.version import VersionScheme
 
 _VERSION: Final = re.compile(r"v?[0-9][0-9A-Za-z.+_~:-]*\Z")
 _PART: Final = re.compile(r"[0-9]+|[a-z]+")

@@ -11,7 +11,7 @@ import re
 from typing import Any, Final
 
 from scanner.matching._semver import precedence
-from scanner.ports import VersionScheme
+from scanner.ports.version import VersionScheme
 
 _TOOLCHAIN: Final = re.compile(
     r"(?:go)?([1-9][0-9]*(?:\.[0-9]+){1,2})(?:(alpha|beta|rc)([0-9]+))?\Z"

@@ -10,7 +10,7 @@ from functools import cmp_to_key
 from itertools import zip_longest
 from typing import Any, Final, TypeAlias
 
-from scanner.ports import VersionScheme
+from scanner.ports.version import VersionScheme
 
 Item: TypeAlias = "int | str | list[Item]"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from scanner.matching._semver import precedence
-from scanner.ports import VersionScheme
+from scanner.ports.version import VersionScheme
 
 
 def key(text: str) -> Any:

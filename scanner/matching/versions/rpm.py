@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from scanner.ports import VersionScheme
+from scanner.ports.version import VersionScheme
 
 _VERSION: Final = re.compile(
     r"(?:(?P<epoch>[0-9]{1,10}):)?(?P<version>[0-9A-Za-z._+~^]+)(?:-(?P<release>[0-9A-Za-z._+~^]+))?\Z"

@@ -8,6 +8,6 @@ from __future__ import annotations
 from typing import Final
 
 from scanner.matching._semver import precedence as key
-from scanner.ports import VersionScheme
+from scanner.ports.version import VersionScheme
 
 SCHEME: Final = VersionScheme("swift", ("swift",), key)

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from scanner import discovery
 from scanner.errors import InputError, StoreError, UnauthenticatedError
-from scanner.ports import (
+from scanner.ports.admission import (
     AdmissionDecision,
     AdmissionProtocol,
     Cause,

@@ -8,7 +8,8 @@ import msgspec
 from aiohttp import web
 
 from scanner.model import Decision
-from scanner.ports import AdmissionDecision, DecisionFilter, Page
+from scanner.ports import Page
+from scanner.ports.admission import AdmissionDecision, DecisionFilter
 from scanner.web._parameters import DIGEST_PATTERN, After, Limit
 from scanner.web._route import Call, Content, Route, Scope, json_answer
 

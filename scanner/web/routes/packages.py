@@ -10,7 +10,8 @@ from aiohttp import web
 from scanner.discovery import version_schemes
 from scanner.matching.purl import Purl, parse_purl
 from scanner.matching.ranges import Selection, parse_range, select
-from scanner.ports import PackageUse, Page, VersionScheme
+from scanner.ports import PackageUse, Page
+from scanner.ports.version import VersionScheme
 from scanner.web._parameters import After, Limit
 from scanner.web._problems import RequestError
 from scanner.web._route import Call, Content, Route, Scope, json_answer

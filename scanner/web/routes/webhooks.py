@@ -14,14 +14,8 @@ from aiohttp import web
 
 from scanner.errors import InputError, InvalidReferenceError, UnauthenticatedError
 from scanner.model import parse_reference
-from scanner.ports import (
-    CredentialKind,
-    Delivery,
-    ImagePushed,
-    Priority,
-    Reply,
-    ScanRequest,
-)
+from scanner.ports import Delivery, Priority, ScanRequest
+from scanner.ports.webhook import CredentialKind, ImagePushed, Reply
 from scanner.web._context import WebhookEndpoint
 from scanner.web._hosts import is_allowed_host
 from scanner.web._keys import DELIVERIES, REQUESTS, TOKEN_CHECK

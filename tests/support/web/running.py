@@ -14,7 +14,8 @@ from support.sample_report import sample_report
 from scanner.app_policy import read_policy
 from scanner.discovery import webhook_sources
 from scanner.errors import StoreError, UpstreamError
-from scanner.ports import Credential, CredentialKind, ScanRequest
+from scanner.ports import ScanRequest
+from scanner.ports.webhook import Credential, CredentialKind
 from scanner.service.admission import Admission, AdmissionOptions
 from scanner.service.current_policy import CurrentPolicy
 from scanner.service.tag_answers import TagAnswers
